@@ -1,0 +1,1 @@
+"""Gymnasium environments that wrap a sandboxed repository per task."""

@@ -1,0 +1,1 @@
+"""Patch in, verdict out: extraction, sealed test run, integrity rules."""

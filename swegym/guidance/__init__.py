@@ -1,0 +1,1 @@
+"""Teachers, the Guidance wrapper, leak checks, and taking hints out again."""

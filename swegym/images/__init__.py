@@ -1,0 +1,1 @@
+"""Layers: recipe to content-addressed store to a sandbox's lower layers."""

@@ -1,0 +1,56 @@
+"""Where things lie. No other module joins these paths by hand.
+
+$SWEGYM_HOME (default: the user's cache folder)
+├── layers/<sha256>/           one read-only directory tree per layer, by content
+├── keys/<sha256>.json         build input -> layer digest, so that nothing is built twice
+├── downloads/<sha256>-<name>  source archives
+├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
+└── machines/<lease>/          running sandboxes, one folder per owning process; swept when it is dead
+
+runs/<name>/                   see swegym/rollout/folder.py
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def home() -> Path:
+    """The store; SWEGYM_HOME moves it. It must lie on ext4, xfs, btrfs or tmpfs, which can carry overlay layers."""
+    chosen = os.environ.get("SWEGYM_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else Path(platformdirs.user_cache_dir("swegym"))
+
+
+def layers() -> Path:
+    return home() / "layers"
+
+
+def keys() -> Path:
+    return home() / "keys"
+
+
+def downloads() -> Path:
+    return home() / "downloads"
+
+
+def built_tasks() -> Path:
+    return home() / "tasks"
+
+
+def machines() -> Path:
+    return home() / "machines"
+
+
+def data_folders(kind: str) -> list[Path]:
+    """Folders in which to look for `kind` ("tasks", "envs", "images"), first match wins.
+
+    SWEGYM_PATH (colon-separated) comes first, then the checkout this package runs from, then what the wheel carries.
+    """
+    extra = [Path(part) / kind for part in os.environ.get("SWEGYM_PATH", "").split(":") if part]
+    shipped = [_PACKAGE.parent / kind, _PACKAGE / "_data" / kind]
+    return [folder for folder in [*extra, *shipped] if folder.is_dir()]

@@ -1,0 +1,1 @@
+"""Students: (messages, tools) -> assistant message."""

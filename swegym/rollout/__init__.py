@@ -1,0 +1,1 @@
+"""Episodes in numbers: rollout, groups, Record, run folder, resume."""

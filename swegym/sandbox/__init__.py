@@ -1,0 +1,1 @@
+"""Running, isolated machines made from images."""

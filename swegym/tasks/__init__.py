@@ -1,0 +1,1 @@
+"""Tasks: recipes, sources, the builder that makes them, and their validation."""
