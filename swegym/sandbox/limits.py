@@ -1,0 +1,165 @@
+"""Limits of a sandbox, and which of them the kernel enforces here.
+
+Three ways, the best that this host offers is taken: a cgroup (v2 or v1) that holds the whole sandbox, else per-process
+rlimits. Disk is watched by the owner; output and wall time are its own doing; open files are always an rlimit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from swegym.config import Config
+
+_ROOT = Path("/sys/fs/cgroup")
+
+
+class Limits(Config):
+    """What one sandbox may use. Sizes in bytes."""
+
+    memory_bytes: int = Field(2 << 30, ge=32 << 20)
+    """Memory of the whole sandbox; where there is no cgroup, data memory of each process."""
+    processes: int = Field(512, ge=8)
+    """Processes and threads alive at once."""
+    disk_bytes: int = Field(2 << 30, ge=1 << 20)
+    """Size of the writable layer."""
+    output_bytes: int = Field(200_000, ge=1_000)
+    """Of stdout and of stderr each, what is kept of one command: the first and the last half of it."""
+    open_files: int = Field(4096, ge=32)
+    """Open files of each process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """One cgroup of ours: one folder in v2, one per controller in v1."""
+
+    version: Literal[1, 2]
+    folders: tuple[Path, ...]
+
+    def entries(self) -> list[str]:
+        """The files into which a process writes 0 to join."""
+        return [str(folder / "cgroup.procs") for folder in self.folders]
+
+    def out_of_memory_kills(self) -> int:
+        """How many processes the kernel has killed here for memory."""
+        name = "memory.events" if self.version == 2 else "memory.oom_control"
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                for line in (folder / name).read_text().splitlines():
+                    if line.startswith("oom_kill "):
+                        return int(line.split()[1])
+        return 0
+
+    def remove(self, timeout: float = 2.0) -> None:
+        """Remove the folders; the processes in them must be dead or dying."""
+        deadline = time.monotonic() + timeout
+        for folder in self.folders:
+            while True:
+                try:
+                    folder.rmdir()
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.005)
+                else:
+                    break
+
+
+def _own_group(controller: str | None) -> Path | None:
+    """Where this process is in the hierarchy of `controller` (None: the v2 hierarchy)."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        if controller is None and names == "":
+            return _ROOT / path.lstrip("/")
+        if controller is not None and controller in names.split(","):
+            base = _ROOT / controller
+            # Inside a container the path may be named from the host's root; then the mount itself is ours.
+            return base / path.lstrip("/") if (base / path.lstrip("/")).is_dir() else base
+    return None
+
+
+def _v2_parent() -> Path | None:
+    """A v2 group in which we may make children that have the memory and pids controllers."""
+    if not (_ROOT / "cgroup.controllers").is_file():
+        return None
+    own = _own_group(None)
+    # A group with processes in it cannot hand controllers to children, so the parent of ours is tried as well.
+    for parent in (own, own.parent if own else None):
+        if parent is None or not parent.is_dir() or not os.access(parent, os.W_OK):
+            continue
+        with contextlib.suppress(OSError):
+            if {"memory", "pids"} <= set((parent / "cgroup.subtree_control").read_text().split()):
+                return parent
+            (parent / "cgroup.subtree_control").write_text("+memory +pids")
+            return parent
+    return None
+
+
+def _v1_parents() -> tuple[Path, ...] | None:
+    parents = [_own_group(controller) for controller in ("memory", "pids")]
+    if all(parent is not None and os.access(parent, os.W_OK) for parent in parents):
+        return tuple(parent for parent in parents if parent is not None)
+    return None
+
+
+def how_limits_hold() -> dict[str, str]:
+    """For each limit, how it is enforced on this host; for people and for `doctor`."""
+    group = "cgroup v2" if _v2_parent() else "cgroup v1" if _v1_parents() else None
+    # The kernel exempts the host's root user from RLIMIT_NPROC, and user namespaces do not change that.
+    counted = "rlimit" if os.geteuid() != 0 else "not limited (root without a writable cgroup)"
+    return {
+        "memory": group or "rlimit, per process",
+        "processes": group or counted,
+        "disk": "watched by the owner, and a limit on each file's size",
+        "time": "the whole machine is killed at the deadline",
+        "output": "head and tail are kept",
+        "open files": "rlimit",
+    }
+
+
+def make_cgroup(limits: Limits) -> Cgroup | None:
+    """A new cgroup with these limits, or None where none can be had."""
+    name = f"swegym-{os.getpid()}-{secrets.token_hex(4)}"
+    v2 = _v2_parent()
+    parents = (v2,) if v2 else _v1_parents()
+    if parents is None:
+        return None
+    made = Cgroup(2 if v2 else 1, tuple(parent / name for parent in parents))
+    try:
+        for folder in made.folders:
+            folder.mkdir()
+        if v2:
+            (v2 / name / "memory.max").write_text(str(limits.memory_bytes))
+            with contextlib.suppress(OSError):  # no swap accounting on this kernel
+                (v2 / name / "memory.swap.max").write_text("0")
+            (v2 / name / "pids.max").write_text(str(limits.processes))
+        else:
+            (made.folders[0] / "memory.limit_in_bytes").write_text(str(limits.memory_bytes))
+            (made.folders[1] / "pids.max").write_text(str(limits.processes))
+    except OSError:
+        made.remove()
+        return None
+    return made
+
+
+def sweep_cgroups() -> int:
+    """Remove cgroups that dead owners left; returns how many."""
+    swept = 0
+    v2 = _v2_parent()
+    for parent in (v2,) if v2 else _v1_parents() or ():
+        for folder in parent.glob("swegym-*-*"):
+            owner = folder.name.split("-")[1]
+            if not Path("/proc", owner).exists():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+                    swept += 1
+    return swept
