@@ -1,0 +1,80 @@
+"""Replace text that occurs exactly once in a file."""
+
+from __future__ import annotations
+
+import difflib
+
+from swegym.tools.base import ToolContext, ToolError, tool
+from swegym.tools.files import contents, store
+
+
+@tool
+def edit(context: ToolContext, path: str, old: str, new: str) -> str:
+    """Replace `old` by `new` in a file. `old` must occur exactly once, character for character.
+
+    Args:
+        path: The file, relative to the repository's root or absolute.
+        old: The text to replace, without line numbers, with enough lines around the change to be unique.
+        new: The text to put there instead; empty to delete.
+    """
+    data = contents(context, path)
+    if not old:
+        raise ToolError("old is empty. To create or replace a whole file use write.")
+    if old == new:
+        raise ToolError("old and new are the same, so nothing would change.")
+    # Bytes that are not UTF-8 survive the round trip.
+    text = data.decode("utf-8", "surrogateescape")
+    if old not in text and "\r\n" in text and "\r" not in old:
+        old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
+    count = _count(text, old)
+    if count == 0:
+        raise ToolError(f"{path}: old was not found. {_nearest(text, old)}")
+    if count > 1:
+        places = ", ".join(str(line) for line in _lines_of(text, old)[:10])
+        raise ToolError(f"{path}: old occurs {count} times, at lines {places}. Add lines around it until it is unique.")
+    position = text.index(old)
+    changed = text[:position] + new + text[position + len(old) :]
+    store(context, path, changed.encode("utf-8", "surrogateescape"))
+    first = text.count("\n", 0, position) + 1
+    last = first + max(new.removesuffix("\n").count("\n"), 0)
+    return f"Edited {path}, " + (f"line {first}." if first == last else f"lines {first} to {last}.")
+
+
+def _count(text: str, old: str) -> int:
+    """Occurrences, those that overlap included: each is a place that could have been meant."""
+    return len(_positions(text, old))
+
+
+def _positions(text: str, old: str) -> list[int]:
+    found, position = [], text.find(old)
+    while position >= 0:
+        found.append(position)
+        position = text.find(old, position + 1)
+    return found
+
+
+def _lines_of(text: str, old: str) -> list[int]:
+    return [text.count("\n", 0, position) + 1 for position in _positions(text, old)]
+
+
+def _nearest(text: str, old: str) -> str:
+    """Where the policy may have meant: the same lines but for white space, else the line most like the first one."""
+    rows = [row.removesuffix("\r") for row in text.split("\n")]
+    wanted = [row.strip() for row in old.strip("\n").split("\n")]
+    stripped = [row.strip() for row in rows]
+    for start in range(len(rows) - len(wanted) + 1):
+        if stripped[start : start + len(wanted)] == wanted:
+            shown = _show(rows, start, start + len(wanted))
+            return f"Lines {start + 1} to {start + len(wanted)} differ only in white space:\n{shown}"
+    first = next((row for row in wanted if row), "")
+    near = difflib.get_close_matches(first, stripped[:20_000], n=1, cutoff=0.6)
+    if not near:
+        return "No line is like it. Read the file again and copy the text exactly, without line numbers."
+    start = stripped.index(near[0])
+    shown = _show(rows, start, start + min(len(wanted), 10))
+    return f"The most similar place is line {start + 1}:\n{shown}\nCopy the text exactly, without line numbers."
+
+
+def _show(rows: list[str], start: int, end: int) -> str:
+    shown = "\n".join(f"{number:>6}\t{row[:300]}" for number, row in enumerate(rows[start:end], start + 1))
+    return shown.encode("utf-8", "replace").decode()
