@@ -30,7 +30,7 @@ def test_pass_at_k_is_exact_for_many_attempts() -> None:
 
 @pytest.mark.parametrize(("attempts", "solved", "k"), [(2, 1, 3), (2, 1, 0), (2, 3, 1), (0, 0, 1)])
 def test_pass_at_k_refuses_impossible_counts(attempts: int, solved: int, k: int) -> None:
-    with pytest.raises(InputError, match="k = |solved = "):
+    with pytest.raises(InputError, match=r"k = |solved = "):
         pass_at_k(attempts, solved, k)
 
 

@@ -1,0 +1,31 @@
+"""The command line: which verbs there are. Their modules are light; each imports what it works with when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from swegym.cli import doctor
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings=_SETTINGS,
+    help="""Real repositories as reinforcement-learning environments for software-engineering agents.
+
+\b
+  swegym doctor                            is this machine ready?
+  swegym demo                              the whole loop on a few real tasks
+  swegym run demo -p repair -k 4           attempt tasks, record every episode
+  swegym report runs/demo                  what came out, with intervals
+  swegym grade pypi --predictions P.jsonl  judge patches that exist already
+""",
+)
+app.command()(doctor.doctor)
+
+
+@app.callback()
+def _root() -> None:
+    pass
