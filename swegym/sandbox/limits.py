@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -56,22 +55,6 @@ class Cgroup:
                     if line.startswith("oom_kill "):
                         return int(line.split()[1])
         return 0
-
-    def remove(self, timeout: float = 2.0) -> None:
-        """Remove the folders; the processes in them must be dead or dying."""
-        deadline = time.monotonic() + timeout
-        for folder in self.folders:
-            while True:
-                try:
-                    folder.rmdir()
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.005)
-                else:
-                    break
 
 
 def _own_group(controller: str | None) -> Path | None:
@@ -146,7 +129,9 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
             (made.folders[0] / "memory.limit_in_bytes").write_text(str(limits.memory_bytes))
             (made.folders[1] / "pids.max").write_text(str(limits.processes))
     except OSError:
-        made.remove()
+        for folder in made.folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         return None
     return made
 

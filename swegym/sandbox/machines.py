@@ -1,0 +1,129 @@
+"""The owner's end of the supervisor: one per process, started when the first machine is opened.
+
+Each owner has a folder under `paths.machines()` with a lease, a file that it keeps locked. `sweep` removes the folders
+whose lease nobody holds: their owner and its supervisor are dead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from swegym import paths
+from swegym.errors import SandboxDied
+from swegym.sandbox import supervisor as script
+from swegym.sandbox.limits import sweep_cgroups
+
+
+class Supervisor:
+    """A running supervisor and the folder that it will remove."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        sweep()
+        self.folder = paths.machines() / f"{self.owner}-{secrets.token_hex(4)}"
+        self.folder.mkdir(parents=True)
+        self._lease = os.open(self.folder / "lease", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(self._lease, fcntl.LOCK_EX)
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        watch = os.pidfd_open(self.owner)
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", script.__file__, str(theirs.fileno()), str(watch), str(self.folder)],
+            pass_fds=(theirs.fileno(), watch, self._lease),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at the owner's terminal is for the owner to handle
+            cwd="/",
+        )
+        theirs.close()
+        os.close(watch)
+
+    def request(self, kind: bytes, payload: dict[str, Any], descriptors: list[int]) -> None:
+        """Send one request; it is under way when this returns. Raises SandboxDied when the supervisor is gone."""
+        body = os.memfd_create("request", os.MFD_CLOEXEC)
+        try:
+            with open(body, "w", closefd=False, encoding="utf-8") as file:
+                json.dump(payload, file)
+            os.lseek(body, 0, os.SEEK_SET)
+            socket.send_fds(self._channel, [kind], [body, *descriptors])
+        except (BrokenPipeError, ConnectionError) as error:
+            raise SandboxDied("the sandbox supervisor is gone (killed?). Open the sandbox again.") from error
+        finally:
+            os.close(body)
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the supervisor and with it every machine; returns when all is removed."""
+        self._channel.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=10)
+        os.close(self._lease)
+
+    def forget(self) -> None:
+        """In a forked child: let go of what belongs to the parent, without ending it."""
+        self._channel.close()
+        self._process.returncode = 0  # not ours to wait for
+
+
+_current: Supervisor | None = None
+_starting = threading.Lock()
+
+
+def current() -> Supervisor:
+    """The supervisor of this process, started or restarted as needed."""
+    global _current
+    with _starting:
+        if _current is None or not _current.alive():
+            _current = Supervisor()
+        return _current
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    if _current is not None and _current.owner == os.getpid():
+        _current.close()
+
+
+def _forget_after_fork() -> None:
+    global _current, _starting
+    _starting = threading.Lock()
+    if _current is not None:
+        _current.forget()
+        _current = None
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def sweep() -> list[Path]:
+    """Remove what dead owners left: folders, and the cgroups that they list. Returns the folders."""
+    swept = []
+    for lease in sorted(paths.machines().glob("*/lease")):
+        try:
+            descriptor = os.open(lease, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # swept by another process meanwhile
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # in use
+        else:
+            script.clean(str(lease.parent))
+            swept.append(lease.parent)
+        finally:
+            os.close(descriptor)
+    sweep_cgroups()
+    return swept

@@ -1,0 +1,260 @@
+"""The small process that owns every embedded sandbox of one owner process, and dies with it.
+
+Run as a script: `python -I -S supervisor.py SOCKET_FD OWNER_PIDFD FOLDER`. It starts machines (bubblewrap) and enters
+commands into them. When the owner dies, in whatever way, it kills every machine, removes FOLDER and exits. When it is
+killed itself, the kernel kills the machines (parent-death signal) and the next start sweeps the folder.
+
+It is single-threaded and imports little, so that a fork costs well under a millisecond. Entering a machine:
+bubblewrap leaves two user namespaces, an outer one that owns the mounts and an inner one, without rights over them, in
+which everything of the policy lives. The outer is joined first, for the right to join the rest; the inner last, so that
+the command has no way to undo a read-only mount. Nothing of the sandbox's files is executed before that.
+
+Requests are single datagrams: one byte ("o" open, "x" exec), with file descriptors attached. The first descriptor is a
+file that holds the request as JSON; see `start_machine` and `enter` for the others.
+"""
+
+import array
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import stat
+import sys
+import time
+from typing import Any
+
+NS_GET_USERNS = 0xB701
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def serve(channel: socket.socket, owner: int, folder: str) -> None:
+    """Answer requests until the owner is gone; then leave nothing behind."""
+    wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    children: set[int] = set()
+    waiting = select.poll()
+    for descriptor in (channel.fileno(), owner, wake):
+        waiting.register(descriptor, select.POLLIN)
+    try:
+        while True:
+            ready = {descriptor for descriptor, _ in waiting.poll()}
+            if wake in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake, 4096)
+                children -= set(reap())
+            if owner in ready:
+                return
+            if channel.fileno() in ready:
+                kind, descriptors = receive(channel)
+                if not kind:
+                    return
+                with contextlib.suppress(OSError):  # a fork refused: the owner sees its pipes close
+                    pid = os.fork()
+                    if pid == 0:
+                        signal.set_wakeup_fd(-1)
+                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                        run_child(kind, descriptors)
+                    children.add(pid)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        clean(folder)
+
+
+def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    data, ancillary, _, _ = channel.recvmsg(16, socket.CMSG_SPACE(16 * 4))
+    descriptors = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return data, list(descriptors)
+
+
+def reap() -> list[int]:
+    reaped = []
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            reaped.append(pid)
+    return reaped
+
+
+def run_child(kind: bytes, descriptors: list[int]) -> None:
+    """In a forked child: do one request and leave by _exit or exec, never by returning."""
+    try:
+        with open(descriptors[0], closefd=False) as file:
+            request = json.load(file)
+        if kind == b"o":
+            start_machine(request, descriptors)
+        else:
+            enter(request, descriptors)
+    finally:
+        os._exit(70)
+
+
+def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Become bubblewrap. Descriptors: request, bubblewrap's status pipe, the ready pipe, stderr.
+
+    In `argv`, "{status}" and "{ready}" stand for the numbers of the pipes, which are 3 and 4 here.
+    """
+    _, status, ready, errors = descriptors
+    join_cgroups(request["cgroups"])
+    null = os.open("/dev/null", os.O_RDWR)
+    # Move everything out of the way of the low numbers first, so that no dup2 overwrites a source.
+    sources = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 100) for descriptor in (null, null, errors, status, ready)]
+    for number, source in enumerate(sources):
+        os.dup2(source, number)
+    os.closerange(len(sources), 4096)
+    reset_signals()
+    os.execve(request["argv"][0], request["argv"], {})
+
+
+def enter(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Run one command inside a machine and write "exit CODE" or "gone" to the status pipe.
+
+    Descriptors: request, stdin, stdout, stderr, status, pidfd of the machine's first process.
+    """
+    _, stdin, stdout, stderr, status, machine = descriptors
+    try:
+        spaces = open_namespaces(request["pid"], machine)
+        os_setns(spaces["outer"])
+        os_setns(spaces["pid"])
+        pid = os.fork()
+    except OSError as error:
+        os.write(status, f"gone {error}".encode())
+        os._exit(0)
+    if pid == 0:
+        try:
+            become(request, spaces, (stdin, stdout, stderr))
+        except OSError as error:
+            os.write(2, f"{error.filename or 'exec'}: {error.strerror}\n".encode())
+        finally:
+            os._exit(127)
+    for descriptor in (stdin, stdout, stderr, *spaces.values()):
+        os.close(descriptor)
+    _, result = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(result)
+    os.write(status, f"exit {code if code >= 0 else 128 - code}".encode())
+    os._exit(0)
+
+
+def open_namespaces(pid: int, machine: int) -> dict[str, int]:
+    """The machine's namespaces. Raises ProcessLookupError when it is dead, so that a reused pid is never entered."""
+    names = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
+    spaces = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names}
+    spaces["outer"] = fcntl.ioctl(spaces["mnt"], NS_GET_USERNS)
+    poller = select.poll()
+    poller.register(machine, select.POLLIN)
+    if poller.poll(0):
+        raise ProcessLookupError("the machine has ended")
+    return spaces
+
+
+def become(request: dict[str, Any], spaces: dict[str, int], streams: tuple[int, int, int]) -> None:
+    """Turn this process into the command, inside the machine."""
+    join_cgroups(request["cgroups"])
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")  # under memory pressure the command goes first, the machine's init last
+    os.setsid()
+    sources = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 100) for descriptor in streams]
+    for number, source in enumerate(sources):
+        os.dup2(source, number)
+    for name in ("cgroup", "ipc", "uts", "net", "mnt"):
+        os_setns(spaces[name])
+    if os.fstat(spaces["user"]).st_ino != os.fstat(spaces["outer"]).st_ino:
+        os_setns(spaces["user"])
+    os.closerange(3, 4096)
+    for capability in range(64):
+        if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            break  # past the last capability of this kernel
+    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    os.chdir("/")
+    for name, value in request["rlimits"].items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    os.umask(0o022)
+    reset_signals()
+    os.chdir(request["cwd"])
+    os.execvpe(request["argv"][0], request["argv"], request["environment"])
+
+
+def os_setns(descriptor: int) -> None:
+    if _libc.setns(descriptor, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"setns: {os.strerror(code)}")
+
+
+def join_cgroups(entries: list[str]) -> None:
+    for entry in entries:
+        with open(entry, "w") as file:
+            file.write("0")
+
+
+def reset_signals() -> None:
+    """Undo what Python ignores; a command expects the defaults."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def clean(folder: str) -> None:
+    """Remove a folder of machines, whatever modes a policy gave to what is in it, and the cgroups that it lists."""
+
+    def unlock(function, path, _):  # type: ignore[no-untyped-def]
+        parent = os.path.dirname(path)
+        for place in (parent, path):
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(place).st_mode):
+                    os.chmod(place, 0o700)
+        with contextlib.suppress(OSError):
+            if function is os.rmdir or function is os.unlink:
+                function(path)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+    groups = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in [*os.listdir(folder), "."]:
+            with contextlib.suppress(OSError), open(os.path.join(folder, name, "cgroup")) as file:
+                groups += file.read().splitlines()
+        shutil.rmtree(folder, onerror=unlock)
+    remove_groups(groups)
+
+
+def remove_groups(groups: list[str], timeout: float = 2.0) -> None:
+    """Remove cgroups; the dead still count as members until their parents have waited for them."""
+    deadline = time.monotonic() + timeout
+    for group in groups:
+        while os.path.isdir(group):
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
+                break
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3])
