@@ -1,0 +1,150 @@
+"""What a patch changes: places of the *base* version, told as file, function and lines, with the kinds of change.
+
+A place is the innermost function (or class, or the module level) that holds edited lines, in base numbering; for lines
+that are only added it is the function of the base version that they end up in, and the lines are their neighbours.
+Files that are not Python, or do not parse, count as one module level and have no kinds.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import unidiff
+
+from swegym.errors import PatchError, TaskError
+from swegym.guidance.kinds import MODULE, Scope, kinds_by_function
+from swegym.types import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Edited lines of one function, in base numbering; `weight` counts the lines that the patch removes and adds."""
+
+    path: str
+    function: str  # qualified name, a class's name for lines of its body, or MODULE
+    first: int
+    last: int
+    weight: int
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Neighbouring edited lines: where they lie before and after, both inclusive."""
+
+    before: tuple[int, int]
+    after: tuple[int, int] | None  # None when lines are only removed
+    weight: int
+
+
+def places(task: Task, patch: str) -> list[Place]:
+    """Where `patch` changes the task's base version: functions of Python files first, then by how much is edited.
+
+    Raises:
+        PatchError: The patch is not a unified diff, or does not fit the base version.
+    """
+    try:
+        files = unidiff.PatchSet(patch.splitlines(keepends=True))
+    except unidiff.UnidiffParseError as error:
+        raise PatchError(f"patch for {task.id}: not a unified diff: {error}. Write it with `git diff`.") from None
+    found: list[Place] = []
+    for file in files:
+        before = "" if file.is_added_file else _base_text(task, file.source_file.removeprefix("a/"))
+        after = _apply(before, file)
+        found += _places(file.path, before, after, [run for hunk in file for run in _runs(hunk)])
+    return sorted(found, key=lambda p: (not p.path.endswith(".py"), p.function == MODULE, -p.weight, p.path, p.first))
+
+
+def _base_text(task: Task, path: str) -> str:
+    if not task.pristine.exists():
+        raise TaskError(f"{task.id}: {task.pristine} is gone. Build it again: swegym tasks build {task.set}.")
+    command = ["git", "--git-dir", str(task.pristine), "cat-file", "blob", f"{task.base_commit}:{path}"]
+    result = subprocess.run(command, capture_output=True, check=False)
+    if result.returncode != 0:
+        raise PatchError(f"patch for {task.id}: it changes {path}, which the base version does not have.")
+    return result.stdout.decode("utf-8", "replace")
+
+
+def _apply(before: str, file: unidiff.PatchedFile) -> str:
+    lines = before.splitlines(keepends=True)
+    result: list[str] = []
+    position = 0
+    for hunk in file:
+        start = hunk.source_start - (1 if hunk.source_length else 0)
+        old = [line.value.rstrip("\r\n") for line in hunk if line.is_removed or line.is_context]
+        if [text.rstrip("\r\n") for text in lines[start : start + len(old)]] != old:
+            raise PatchError(f"{file.path}: the hunk at line {hunk.source_start} does not fit the base version.")
+        result += lines[position:start]
+        result += [line.value for line in hunk if line.is_added or line.is_context]
+        position = start + len(old)
+    return "".join([*result, *lines[position:]])
+
+
+def _runs(hunk: unidiff.Hunk) -> Iterator[_Run]:
+    # An empty side of a hunk is numbered by the line before it.
+    old = hunk.source_start + (0 if hunk.source_length else 1)
+    new = hunk.target_start + (0 if hunk.target_length else 1)
+    removed = added = 0
+    for line in [*hunk, None]:
+        if line is not None and line.is_removed:
+            removed += 1
+        elif line is not None and line.is_added:
+            added += 1
+        elif line is None or line.is_context:
+            if removed or added:
+                before = (old, old + removed - 1) if removed else (max(old - 1, 1), old)
+                yield _Run(before, (new, new + added - 1) if added else None, removed + added)
+            old, new, removed, added = old + removed + 1, new + added + 1, 0, 0
+
+
+def _places(path: str, before: str, after: str, runs: list[_Run]) -> list[Place]:
+    old, new = _parse(path, before), _parse(path, after)
+    old_spans, new_spans = list(_spans(old)), list(_spans(new))
+    kinds = kinds_by_function(old, new) if old and new else {}
+    known = {name for _, _, name in old_spans}
+    end = max(len(before.splitlines()), 1)
+    by_function: dict[str, list[_Run]] = {}
+    for run in runs:
+        name = _enclosing(new_spans, *run.after) if run.after and new else _enclosing(old_spans, *run.before)
+        while name != MODULE and name not in known:
+            name = name.rpartition(".")[0] or MODULE
+        by_function.setdefault(name, []).append(run)
+    return [
+        Place(
+            path,
+            name,
+            min(min(run.before[0] for run in runs), end),
+            min(max(run.before[1] for run in runs), end),
+            sum(run.weight for run in runs),
+            kinds.get(name, ()),
+        )
+        for name, runs in by_function.items()
+    ]
+
+
+def _parse(path: str, text: str) -> ast.Module | None:
+    if not path.endswith(".py"):
+        return None
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _spans(node: ast.AST | None, prefix: str = "") -> Iterator[tuple[int, int, str]]:
+    """(first line, last line, qualified name) of every function and class, outer before inner."""
+    for child in ast.iter_child_nodes(node) if node else ():
+        if isinstance(child, Scope):
+            first = min([child.lineno, *(decorator.lineno for decorator in child.decorator_list)])
+            yield first, child.end_lineno or child.lineno, prefix + child.name
+            yield from _spans(child, f"{prefix}{child.name}.")
+        else:
+            yield from _spans(child, prefix)
+
+
+def _enclosing(spans: list[tuple[int, int, str]], first: int, last: int) -> str:
+    inside = [name for start, end, name in spans if start <= first and last <= end]
+    return inside[-1] if inside else MODULE

@@ -1,0 +1,96 @@
+"""Where a patch changes the base version, and what kind of change each place sees."""
+
+import pytest
+
+from swegym.errors import PatchError
+from swegym.guidance.changes import places
+
+
+def described(task):
+    return [(p.path, p.function, p.first, p.last, p.kinds) for p in places(task, task.gold_patch)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "function", "lines", "kinds"),
+    [
+        ("width + height", "width * height", "area", (10, 10), ("an arithmetic operator",)),
+        ("width < 0", "width <= 0", "area", (8, 8), ("a comparison operator in a condition",)),
+        ("height=1)", "height=2)", "area", (6, 6), ("a default value",)),
+        (
+            "height=1)",
+            "height=1, depth=1)",
+            "area",
+            (6, 6),
+            ("a parameter is missing", "something is missing in a default value"),
+        ),
+        ("== 1", "== 0", "Box.empty", (23, 23), ("the value that is returned",)),
+        ("in self.items:", "in reversed(self.items):", "Box.first", (18, 18), ("what a loop runs over",)),
+        (
+            "        self.items = items\n",
+            "        self.items = items\n        self.check()\n",
+            "Box.__init__",
+            (15, 16),
+            ("a call is missing",),
+        ),
+        (
+            "    return width + height\n",
+            "    if not height:\n        return 0\n    return width + height\n",
+            "area",
+            (9, 10),
+            ("a case that is not checked for is missing",),
+        ),
+        (
+            '"square": 4',
+            '"square": 4, "line": 1',
+            "<module>",
+            (3, 3),
+            ("something is missing in the value that is assigned",),
+        ),
+        ("ValueError(width)", "TypeError(width)", "area", (9, 9), ("which function a call goes to",)),
+    ],
+)
+def test_one_edit_is_placed_and_named(make_task, old, new, function, lines, kinds):
+    task = make_task(("shapes.py", old, new))
+    assert described(task) == [("shapes.py", function, *lines, kinds)]
+
+
+def test_lines_added_at_the_end_of_a_function_belong_to_it(make_task):
+    end = "        return len(self.items) == 1\n"
+    task = make_task(("shapes.py", end, end + "\n    def last(self):\n        return self.items[-1]\n"))
+    assert described(task) == [("shapes.py", "Box", 23, 23, ("a definition is missing",))]
+
+
+def test_several_places_put_the_most_edited_function_first(make_task):
+    task = make_task(
+        ("other.py", "2 * x", "3 * x"),
+        (
+            "shapes.py",
+            "        for item in self.items:\n            return item\n",
+            "        if self.items:\n            return self.items[0]\n",
+        ),
+    )
+    assert [(place.path, place.function) for place in places(task, task.gold_patch)] == [
+        ("shapes.py", "Box.first"),
+        ("other.py", "twice"),
+    ]
+
+
+def test_a_new_file_has_a_place_too(make_task):
+    task = make_task(("fresh.py", "", "def new():\n    return 1\n"))
+    assert [(p.path, p.function) for p in places(task, task.gold_patch)] == [("fresh.py", "<module>")]
+
+
+def test_a_patch_of_another_version_is_refused_by_name(product):
+    with pytest.raises(PatchError, match=r"shapes\.py: the hunk at line 7 does not fit"):
+        places(
+            product,
+            product.gold_patch.replace(" if width < 0", " if width < 9").replace(
+                "    if width < 0", "    if width < 9"
+            ),
+        )
+
+
+def test_kinds_never_hold_code(make_task):
+    task = make_task(("shapes.py", "width + height", "scaled_product(width, height)"))
+    text = " ".join(kind for place in places(task, task.gold_patch) for kind in place.kinds)
+    assert "scaled_product" not in text and "width" not in text
