@@ -1,1 +1,37 @@
 """Patch in, verdict out: extraction, sealed test run, integrity rules."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from swegym.errors import InputError, UnknownName
+from swegym.grading.apply import AppliedPatch, Change, apply_patch
+from swegym.grading.extract import Extraction, extract_patch
+from swegym.grading.pytest_run import TestReport, run_hidden
+from swegym.types import Grader
+
+GRADERS = {"sealed": "swegym.grading.sealed:grade"}
+
+__all__ = [
+    "GRADERS",
+    "AppliedPatch",
+    "Change",
+    "Extraction",
+    "TestReport",
+    "apply_patch",
+    "extract_patch",
+    "make_grader",
+    "run_hidden",
+]
+
+
+def make_grader(name: str = "sealed") -> Grader:
+    """A grader by name or by import path ("my_pkg.my_module:my_grader")."""
+    module, separator, function = GRADERS.get(name, name).partition(":")
+    if not separator:
+        raise UnknownName.among("grader", name, GRADERS, "Or give an import path: my_pkg.my_module:my_grader.")
+    try:
+        return cast(Grader, getattr(importlib.import_module(module), function))
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"grader {name!r} cannot be imported: {error}. Check the path.") from error

@@ -1,0 +1,292 @@
+"""The program that runs pytest inside a sandbox. Standard library only; it runs on every Python that an image may hold.
+
+It is started twice from its source text: as the parent (`python -I -S -B`: no site-packages, nothing of the repository)
+and, by the parent, as the child that is pytest. The child's stdin, stdout and stderr are the parent's pipes; a reporter
+plugin sends every phase of every test through one more pipe, which the commands that tests start do not inherit. The
+parent counts, and prints one document behind a word that only it and the grader know. It cannot be traced, nor its
+memory and descriptors read, by the child, so nothing that runs there learns the word.
+
+Code under test shares the interpreter with the reporter. What it forges *in there* (report classes, the pipe itself) is
+not prevented by this program.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+HEAD, TAIL = 8_000, 56_000  # bytes kept of what the tests print
+LONGEST_LINE = 1 << 20
+MOST_BYTES = 256 << 20  # of reports; more than that is not a test suite
+MOST_TESTS = 200_000
+AFTERMATH = 5.0  # seconds that a finished session has to end its process
+PR_SET_DUMPABLE = 4
+
+
+class Output:
+    """The head and the tail of a stream."""
+
+    def __init__(self) -> None:
+        self.head, self.tail, self.dropped = b"", b"", 0
+
+    def add(self, data: bytes) -> None:
+        room = HEAD - len(self.head)
+        self.head += data[:room] if room > 0 else b""
+        self.tail += data[max(room, 0) :]
+        if len(self.tail) > 2 * TAIL:
+            self._cut()
+
+    def _cut(self) -> None:
+        self.dropped += max(len(self.tail) - TAIL, 0)
+        self.tail = self.tail[-TAIL:]
+
+    def text(self) -> str:
+        self._cut()
+        gap = b"\n... %d bytes left out ...\n" % self.dropped if self.dropped else b""
+        return (self.head + gap + self.tail).decode("utf-8", "replace")
+
+
+class Reports:
+    """What the reporter sent: per test and phase its outcome."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, list[tuple[str, str]]] = {}
+        self.broken: list[str] = []
+        self.ended = False
+        self._rest, self._bytes = b"", 0
+
+    def add(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > MOST_BYTES:
+            return
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()[-LONGEST_LINE:]
+        for line in lines:
+            try:
+                kind, name, phase, outcome = json.loads(line.decode("utf-8"))
+            except ValueError:
+                continue
+            if kind == "end":
+                self.ended = True
+            elif kind == "broken":
+                self.broken.append(name)
+            elif name in self.phases or len(self.phases) < MOST_TESTS:
+                self.phases.setdefault(name, []).append((phase, outcome))
+
+    def statuses(self) -> dict[str, str]:
+        found = {name: status(phases) for name, phases in self.phases.items()}
+        for name in self.broken:
+            found.setdefault(name, "error")
+        return found
+
+
+def status(phases: list[tuple[str, str]]) -> str:
+    """One test's status from its (phase, outcome) pairs; a phase that did not report makes it missing."""
+    outcomes: dict[str, set[str]] = {}
+    for phase, outcome in phases:
+        outcomes.setdefault(phase, set()).add(outcome)
+    setup, call, teardown = (outcomes.get(phase, set()) for phase in ("setup", "call", "teardown"))
+    if "failed" in setup or "failed" in teardown:
+        return "error"
+    if "failed" in call:
+        return "failed"
+    if not setup or not teardown:
+        return "missing"
+    for outcome in ("xfailed", "skipped"):
+        if outcome in setup or outcome in call:
+            return outcome
+    return "passed" if call == {"passed"} else "missing"
+
+
+def parent() -> None:
+    job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+    word, source = job.pop("word"), job["source"]
+    started = time.monotonic()
+    private = Path(tempfile.mkdtemp(prefix="pytest-ini-"))
+    job["ini"] = str(private / "pytest.ini")
+    Path(job["ini"]).write_text(ini_text(job["options"]))
+    reports, output = Reports(), Output()
+    ending, code = run_child(job, source, reports, output)
+    shutil.rmtree(private, ignore_errors=True)
+    document = {
+        "statuses": reports.statuses(),
+        "output": output.text(),
+        "seconds": time.monotonic() - started,
+        "ending": "finished" if reports.ended and ending == "early" else ending,
+        "exit_code": code,
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(document).encode("ascii"), 6))
+    sys.stdout.write(f"\n{word} {packed.decode('ascii')}\n")
+    sys.stdout.flush()
+
+
+def run_child(job: dict[str, Any], source: str, reports: Reports, output: Output) -> tuple[str, int]:
+    """Run pytest to its end or the deadline; returns ("early" | "time", exit code)."""
+    result_read, result_write = os.pipe()
+    output_read, output_write = os.pipe()
+    job["result"] = result_write
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "PYTHON", "COV_", "COVERAGE_"))
+    }
+    environment.update(
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+        PYTHONHASHSEED="0",
+        PYTHONDONTWRITEBYTECODE="1",
+        COLUMNS="80",
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-s", "-B", "-c", source, "child"],
+        stdin=subprocess.PIPE,
+        stdout=output_write,
+        stderr=output_write,
+        cwd="/",
+        env=environment,
+        pass_fds=(result_write,),
+        start_new_session=True,
+    )
+    os.close(result_write)
+    os.close(output_write)
+    deadline = time.monotonic() + job["timeout"]
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it ended at once; its exit code says so
+        child.stdin.write(json.dumps(job).encode("ascii"))
+        child.stdin.close()
+    streams = selectors.DefaultSelector()
+    for descriptor, sink in ((result_read, reports), (output_read, output)):
+        os.set_blocking(descriptor, False)
+        streams.register(descriptor, selectors.EVENT_READ, sink)
+    ending, last = "early", None
+    while child.poll() is None:
+        now = time.monotonic()
+        if reports.ended and last is None:
+            last = now + AFTERMATH
+        if now > deadline or (last is not None and now > last):
+            ending = "time" if last is None else "early"
+            break
+        pump(streams, 0.05)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # what it left behind, too; then what is still in the pipes
+    code = child.wait()
+    for _ in range(1000):
+        if not pump(streams, 0):
+            break
+    return ending, code
+
+
+def pump(streams: selectors.BaseSelector, seconds: float) -> bool:
+    """Move what is there from the pipes to their sinks; returns whether anything was."""
+    moved = False
+    for key, _ in streams.select(seconds):
+        try:
+            data = os.read(key.fd, 1 << 16)
+        except BlockingIOError:
+            continue
+        if data:
+            key.data.add(data)
+            moved = True
+        else:
+            streams.unregister(key.fd)
+    if not streams.get_map():
+        time.sleep(min(seconds, 0.002))
+    return moved
+
+
+def ini_text(options: dict[str, str]) -> str:
+    indented = {name: value.replace("\n", "\n    ") for name, value in sorted(options.items())}
+    return "".join(["[pytest]\n", *(f"{name} = {value}\n" for name, value in indented.items())])
+
+
+def child() -> int:
+    job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.set_inheritable(job["result"], False)
+    root = Path(job["root"]).resolve()
+    sys.path[:] = [entry for entry in sys.path if entry and root not in (Path(entry).resolve() / "x").parents]
+
+    import pytest  # before any folder of the repository can be imported from
+
+    os.chdir(root)
+    sys.argv = [str(Path(sys.executable).with_name("pytest"))]
+    paths = [path for path in job["paths"] if Path(path.split("::")[0]).exists()]
+    arguments = [
+        "-c",
+        job["ini"],
+        "--rootdir",
+        str(root),
+        "--confcutdir",
+        str(root),
+        "-q",
+        "--tb=short",
+        "--color=no",
+        "-rfE",
+    ]
+    arguments += ["-p", "no:cacheprovider", "--continue-on-collection-errors", "--import-mode", import_mode(paths)]
+    for plugin in job["plugins"]:
+        arguments += ["-p", plugin]
+    reporter = make_reporter(pytest, job["result"], [str(root / folder) for folder in job["pythonpath"]])
+    code = int(pytest.main(arguments + paths, plugins=[reporter])) if paths else 0
+    reporter.send("end", "", "", "")
+    return code
+
+
+def import_mode(paths: list[str]) -> str:
+    """The default of pytest, except where two files of one name lie outside packages, which it cannot import."""
+    outside = [Path(path).name for path in paths if not Path(path).with_name("__init__.py").exists()]
+    return "prepend" if len(set(outside)) == len(outside) else "importlib"
+
+
+def make_reporter(pytest: Any, descriptor: int, folders: list[str]) -> Any:
+    process, write, dumps = os.getpid(), os.write, json.dumps
+
+    class Reporter:
+        def send(self, kind: str, name: str, phase: str, outcome: str) -> None:
+            if os.getpid() != process:
+                return  # a fork of a test
+            line = (dumps([kind, name, phase, outcome]) + "\n").encode("ascii")
+            while line:
+                line = line[write(descriptor, line) :]
+
+        def pytest_load_initial_conftests(self, early_config: Any) -> None:
+            sys.path.extend(folders)
+
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            outcome = report.outcome
+            if type(report).__name__ != "TestReport":  # a subtest: its failure counts, the test's own report follows
+                if outcome == "failed":
+                    self.send("test", report.nodeid, "call", outcome)
+                return
+            if outcome == "skipped" and getattr(report, "wasxfail", None) is not None:
+                outcome = "xfailed"
+            if outcome in ("passed", "failed", "skipped", "xfailed"):
+                self.send("test", report.nodeid, report.when, outcome)
+
+        def pytest_collectreport(self, report: Any) -> None:
+            if report.outcome == "failed":
+                self.send("broken", report.nodeid, "", "")
+
+    return Reporter()
+
+
+if __name__ == "__main__":
+    if sys.argv[-1] == "child":
+        sys.exit(child())
+    parent()

@@ -1,0 +1,115 @@
+"""Application: a patch becomes the changes that count, without touching any file system.
+
+git applies the text to the base tree in an index of our own; what changed there is read back and put before the rules
+of `rules.py`. What the patch's headers claim decides nothing.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from swegym.errors import PatchError
+from swegym.grading.links import leaves_tree
+from swegym.grading.rules import PathRules, rules_for
+from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, GitFailed, ScratchRepository
+from swegym.types import Task
+
+LARGEST_PATCH = 64 << 20
+_BINARY_SIZE = re.compile(rb"^(?:literal|delta) (\d+)\r?$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a path becomes. `data` is None when it is deleted; of a link it is the target."""
+
+    data: bytes | None
+    mode: str = REGULAR  # git's: 100644, 100755, 120000
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedPatch:
+    """The changes that count, by path, and one note for each that does not, naming the rule."""
+
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def apply_patch(task: Task, patch: str) -> AppliedPatch:
+    """Apply `patch` to the task's base tree on paper. Raises `PatchError` with git's reason when it does not apply."""
+    text = patch.encode("utf-8", "surrogateescape")
+    text += b"" if text.endswith(b"\n") else b"\n"
+    if len(text) > LARGEST_PATCH:
+        raise PatchError(f"the patch has {len(text)} bytes; at most {LARGEST_PATCH} are taken")
+    if any(int(size) > LARGEST_PATCH for size in _BINARY_SIZE.findall(text)):
+        raise PatchError(f"the patch holds a binary file of more than {LARGEST_PATCH} bytes")
+    rules = rules_for(task)
+    with ScratchRepository(task.pristine, task.base_commit) as scratch:
+        try:
+            scratch.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=text)
+        except GitFailed as error:
+            raise PatchError(error.reason) from error
+        staged = scratch.staged()
+        contents = scratch.read_blobs(
+            entry.blob for entry in staged.values() if entry is not None and entry.mode != GITLINK
+        )
+    notes: dict[str, str] = {}
+    kept: dict[str, Entry | None] = {}
+    for path, entry in staged.items():
+        reason = rules.against(path) or _odd_mode(entry)
+        if reason:
+            notes[path] = reason
+        else:
+            kept[path] = entry
+    _drop_leaving_links(kept, contents, rules, notes)
+    _drop_collisions(kept, rules, notes)
+    changes = {
+        path: Change(None) if entry is None else Change(contents[entry.blob], entry.mode)
+        for path, entry in kept.items()
+    }
+    return AppliedPatch(changes, tuple(f"{_shown(path)}: {reason}; set aside" for path, reason in notes.items()))
+
+
+def _odd_mode(entry: Entry | None) -> str | None:
+    if entry is None or entry.mode in (REGULAR, EXECUTABLE, LINK):
+        return None
+    return "a nested repository" if entry.mode == GITLINK else f"a file of mode {entry.mode}"
+
+
+def _drop_leaving_links(
+    kept: dict[str, Entry | None], contents: Mapping[str, bytes], rules: PathRules, notes: dict[str, str]
+) -> None:
+    links = {path: target for path, target in rules.base_links.items() if path not in kept}
+    added = {
+        path: contents[entry.blob].decode("utf-8", "surrogateescape")
+        for path, entry in kept.items()
+        if entry is not None and entry.mode == LINK
+    }
+    links |= added
+    for path, target in added.items():
+        if leaves_tree(path, target, links):
+            notes[path] = "a link that leaves the tree"
+            del kept[path]
+
+
+def _drop_collisions(kept: dict[str, Entry | None], rules: PathRules, notes: dict[str, str]) -> None:
+    """Take out what cannot exist beside the files that stay because a change of theirs was set aside."""
+    files = {path for path in rules.base if path not in kept} | {path for path, entry in kept.items() if entry}
+    folders = {parent for path in files for parent in _parents(path)}
+    for path in [path for path, entry in kept.items() if entry is not None]:
+        if path in folders or any(parent in files for parent in _parents(path)):
+            notes[path] = "a file where another one stays"
+            del kept[path]
+
+
+def _parents(path: str) -> list[str]:
+    parents = []
+    while path := posixpath.dirname(path):
+        parents.append(path)
+    return parents
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,108 @@
+"""A sealed pytest run in a sandbox: what the tests report, through a channel that is not their output."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import secrets
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from swegym.errors import GraderError
+from swegym.types import ExecResult, Sandbox, Status, TestSetup
+
+Ending = Literal["finished", "early", "time", "memory", "disk", "machine", "lost"]
+
+_MARGIN = 30.0  # seconds for the runner itself, beyond the tests' own
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """What a run said. `statuses` holds every test that reported, and "missing" for each expected one that did not.
+
+    `ending` tells how pytest's process came to its end: "finished" its session; "early" it left or was killed before
+    that; a limit by name; "lost" no result came out of the sandbox at all.
+    """
+
+    __test__ = False
+
+    statuses: Mapping[str, Status]
+    output: str  # head and tail of what the tests printed
+    seconds: float
+    ending: Ending
+    exit_code: int | None = None  # of pytest's process, negative for a signal
+
+    @property
+    def finished(self) -> bool:
+        return self.ending == "finished"
+
+
+def run_hidden(
+    sandbox: Sandbox,
+    setup: TestSetup,
+    expected: Iterable[str] | None = None,
+    paths: Iterable[str] = (),
+    *,
+    workdir: str = "/testbed",
+) -> TestReport:
+    """Run pytest on whole files and report every test.
+
+    With `expected` ids only the files that hold them are collected, and each id appears in the statuses. With None the
+    files or folders in `paths` are run (default: the visible tests). Test failures, time-outs and early ends are
+    results; `SandboxError` escapes, and `GraderError` where pytest cannot be started at all.
+    """
+    expected = None if expected is None else tuple(expected)
+    if expected is not None:
+        wanted = list(dict.fromkeys(test.split("::")[0] for test in expected))
+    else:
+        wanted = list(dict.fromkeys(paths)) or list(setup.visible)
+    word = secrets.token_hex(16)
+    job = {
+        "word": word,
+        "source": _source(),
+        "root": workdir,
+        "paths": wanted,
+        "pythonpath": list(setup.pythonpath),
+        "plugins": list(setup.plugins),
+        "options": dict(setup.ini),
+        "timeout": setup.timeout,
+    }
+    done = sandbox.exec(
+        ["python", "-I", "-S", "-B", "-c", _source(), "parent"],
+        cwd="/",
+        stdin=json.dumps(job).encode("ascii"),
+        timeout=setup.timeout + _MARGIN,
+    )
+    if done.exit_code in (126, 127):
+        raise GraderError(f"the sandbox has no Python to run tests with: {done.text.strip()[:300]}. Build it again.")
+    document = _document(done, word)
+    if document is None:
+        missing: dict[str, Status] = dict.fromkeys(expected or (), "missing")
+        return TestReport(missing, done.text[-20_000:], done.seconds, done.limit or "lost", done.exit_code)
+    statuses: dict[str, Status] = dict.fromkeys(expected or (), "missing")
+    statuses |= document["statuses"]
+    ending: Ending = document["ending"]
+    if ending == "early" and done.limit is not None:
+        ending = done.limit
+    return TestReport(statuses, document["output"], document["seconds"], ending, document["exit_code"])
+
+
+def _document(done: ExecResult, word: str) -> dict | None:  # type: ignore[type-arg]
+    """The runner's result: the one line that starts with the secret word. Other lines are not its own."""
+    for line in reversed(done.stdout.split(b"\n")):
+        if line.startswith(word.encode() + b" "):
+            try:
+                document = json.loads(zlib.decompress(base64.b64decode(line.split(b" ")[1])))
+            except (ValueError, zlib.error):
+                return None  # cut by the sandbox's output limit
+            return document if isinstance(document, dict) else None
+    return None
+
+
+@functools.cache
+def _source() -> str:
+    return Path(__file__).with_name("_runner.py").read_text("utf-8")
