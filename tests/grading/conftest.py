@@ -74,11 +74,6 @@ def make_task(environment_layer: str, tmp_path_factory: pytest.TempPathFactory) 
             image=image,
             tests=TestSetup(**setup),  # type: ignore[arg-type]
             hidden=HiddenTests(hidden or restored, ("tests",), EXPECTED_TO_TURN, EXPECTED_TO_STAY),
-                hidden or {"tests/test_core.py": HIDDEN, "tests/__init__.py": b""},
-                ("tests",),
-                EXPECTED_TO_TURN,
-                EXPECTED_TO_STAY,
-            ),
             gold_patch=GOLD,
             pristine=pristine,
             base_commit=commit,
