@@ -1,0 +1,147 @@
+"""A recipe: the facts from which one task is built, and nothing else. No code of the package it is about is in it.
+
+A task set is a folder with `set.toml` and one recipe file per task; the file's name is the task's id. `source` says
+which kind of recipe it is. Test ids are grouped by test file, `"tests/test_a.py" = ["test_x", "TestCase::test_y[1]"]`,
+and read as `tests/test_a.py::test_x`, which is what pytest prints.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from swegym import config
+from swegym.errors import InputError
+from swegym.types import TestSetup
+
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+
+
+def _inside(path: str) -> str:
+    parsed = PurePosixPath(path)
+    if parsed.is_absolute() or ".." in parsed.parts or str(parsed) != path or "\\" in path:
+        raise ValueError('must be a plain path inside the repository, such as "src/package"')
+    return path
+
+
+def _pinned(requirement: str) -> str:
+    if not _PINNED.fullmatch(requirement):
+        raise ValueError('must be pinned exactly, such as "attrs==25.4.0"')
+    return requirement
+
+
+InsidePath = Annotated[str, pydantic.AfterValidator(_inside)]
+Pin = Annotated[str, pydantic.AfterValidator(_pinned)]
+TestNames = dict[InsidePath, tuple[str, ...]]
+
+
+class Release(config.Config):
+    """One source release on the package index, with the hash it must have."""
+
+    version: str = Field(min_length=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class _Recipe(config.Config):
+    """What every kind of recipe says."""
+
+    package: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    issue: str = Field(min_length=40)
+    source_paths: tuple[InsidePath, ...] = Field(min_length=1)  # hold the package's own code
+    test_paths: tuple[InsidePath, ...] = Field(min_length=1)  # everything under them comes from the hidden tests
+    pythonpath: tuple[InsidePath, ...] = (".",)  # folders from which the package is imported
+    requirements: tuple[Pin, ...] = ()  # beside pytest and coverage, with all that they need themselves
+    plugins: tuple[str, ...] = ()  # pytest plugins to load
+    ini: dict[str, str] = Field(default={})  # pytest ini options
+    timeout: float = Field(default=120.0, gt=0)  # seconds for one whole run of the hidden tests
+    fail_to_pass: TestNames
+    pass_to_pass: TestNames
+
+    @pydantic.model_validator(mode="after")
+    def _check_tests(self) -> Self:
+        failing, passing = set(expected_ids(self.fail_to_pass)), set(expected_ids(self.pass_to_pass))
+        if not failing:
+            raise ValueError("fail_to_pass names no test, so nothing would decide")
+        if both := sorted(failing & passing):
+            raise ValueError(f"{both[0]} is in fail_to_pass and in pass_to_pass")
+        for path in (*self.fail_to_pass, *self.pass_to_pass):
+            if not any(is_under(path, folder) for folder in self.test_paths):
+                raise ValueError(f"{path} holds expected tests but is not under test_paths {list(self.test_paths)}")
+        return self
+
+    def setup(self, visible: tuple[str, ...] = ()) -> TestSetup:
+        return TestSetup(visible or self.test_paths, self.pythonpath, self.plugins, dict(self.ini), self.timeout)
+
+
+class PyPIRecipe(_Recipe):
+    """A release with a bug and the release that fixes it."""
+
+    source: Literal["pypi"]
+    buggy: Release
+    fixed: Release
+    gold_paths: tuple[InsidePath, ...] = ()  # parts of source_paths that make up the reference fix; empty: all of them
+
+    @property
+    def version(self) -> str:
+        """The version that the repository is at."""
+        return self.buggy.version
+
+
+class MutantRecipe(_Recipe):
+    """A release with one bug injected: an edit named by its operator and place (see `swegym.tasks.mutation`)."""
+
+    source: Literal["mutant"]
+    release: Release
+    path: InsidePath
+    operator: str
+    function: str
+    line: int = Field(ge=1)
+    column: int = Field(ge=0)
+    variant: int = Field(default=0, ge=0)
+    mutated_sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of the file after the edit
+    split_seed: int = 0  # deals the test functions into a visible and a hidden half (see `swegym.tasks.split`)
+
+    @property
+    def version(self) -> str:
+        """The version that the repository is at."""
+        return self.release.version
+
+
+Recipe = PyPIRecipe | MutantRecipe
+
+
+class SetFile(config.Config):
+    """What `set.toml` says of a task set."""
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9-]*$")
+    version: str
+    description: str
+    include: tuple[Annotated[str, Field(pattern="^[a-z0-9-]+:.+$")], ...] = ()  # "SET:GLOB": tasks of other sets
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check one recipe file; what is wrong with it is an `InputError` that names file, field and value."""
+    data = config.read_toml(path)
+    kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe]] = {"pypi": PyPIRecipe, "mutant": MutantRecipe}
+    kind = data.get("source")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {', '.join(kinds)}.")
+    return config.validate(kinds[kind], data, path)
+
+
+def read_set_file(path: Path) -> SetFile:
+    return config.load(SetFile, path)
+
+
+def expected_ids(names: TestNames) -> tuple[str, ...]:
+    """The ids as pytest prints them, in the recipe's order."""
+    return tuple(f"{path}::{name}" for path, tests in names.items() for name in tests)
+
+
+def is_under(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies in it; both as plain paths inside the repository."""
+    return folder == "." or path == folder or path.startswith(folder + "/")
