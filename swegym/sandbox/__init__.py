@@ -8,6 +8,7 @@ from typing import cast
 
 from swegym.errors import InputError, UnknownName
 from swegym.sandbox.limits import Limits
+from swegym.sandbox.machines import sweep
 from swegym.types import Image, Sandbox, SandboxFactory, Snapshot
 
 BACKENDS = {
@@ -15,7 +16,7 @@ BACKENDS = {
     "fake": "swegym.sandbox.fake:FakeSandbox",
 }
 
-__all__ = ["BACKENDS", "Limits", "open_sandbox", "sandbox_factory"]
+__all__ = ["BACKENDS", "Limits", "open_sandbox", "sandbox_factory", "sweep"]
 
 
 def open_sandbox(source: Image | Snapshot, backend: str = "bubblewrap", limits: Limits | None = None) -> Sandbox:

@@ -71,6 +71,8 @@ class FakeSandbox:
             name, *arguments = shlex.split(line)
         except ValueError:
             return ExecResult(2, b"", b"bash: syntax error\n", 0)
+        if set("$`|&;<>") & set(line):
+            return None
         if name == "true":
             return ExecResult(0, b"", b"", 0)
         if name == "false":
@@ -79,7 +81,7 @@ class FakeSandbox:
             return ExecResult(int(arguments[0]) if arguments else 0, b"", b"", 0)
         if name == "pwd":
             return ExecResult(0, cwd.encode() + b"\n", b"", 0)
-        if name in ("echo", "printf") and not set("$`|&;<>") & set(line):
+        if name in ("echo", "printf"):
             return ExecResult(0, " ".join(arguments).encode() + (b"\n" if name == "echo" else b""), b"", 0)
         if name == "sleep":
             wanted = float(arguments[0])
@@ -87,7 +89,7 @@ class FakeSandbox:
             return ExecResult(137, b"", b"", 0, "time") if wanted > timeout else ExecResult(0, b"", b"", 0)
         if name == "cat" and not arguments:
             return ExecResult(0, stdin or b"", b"", 0)
-        if name == "cat" and not set("$`|&;<>") & set(line):
+        if name == "cat":
             try:
                 return ExecResult(0, b"".join(self.read(posixpath.join(cwd, path)) for path in arguments), b"", 0)
             except (FileNotFoundError, IsADirectoryError) as error:

@@ -72,6 +72,11 @@ class Supervisor:
             self._process.wait(timeout=10)
         os.close(self._lease)
 
+    def discard(self) -> None:
+        """Let go of a supervisor that is dead; its folder is for the next sweep."""
+        self._channel.close()
+        os.close(self._lease)
+
     def forget(self) -> None:
         """In a forked child: let go of what belongs to the parent, without ending it."""
         self._channel.close()
@@ -86,7 +91,10 @@ def current() -> Supervisor:
     """The supervisor of this process, started or restarted as needed."""
     global _current
     with _starting:
-        if _current is None or not _current.alive():
+        if _current is not None and not _current.alive():
+            _current.discard()
+            _current = None
+        if _current is None:
             _current = Supervisor()
         return _current
 

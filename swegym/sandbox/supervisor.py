@@ -31,6 +31,7 @@ from typing import Any
 
 NS_GET_USERNS = 0xB701
 PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,6 +42,8 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
     wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    # What a machine leaves behind when it ends becomes ours to reap, so that its cgroup is empty when we say so.
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     children: set[int] = set()
     waiting = select.poll()
     for descriptor in (channel.fileno(), owner, wake):
@@ -68,13 +71,24 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
                 for descriptor in descriptors:
                     os.close(descriptor)
     finally:
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                os.waitpid(-1, 0)
+        end_all(children)
         clean(folder)
+
+
+def end_all(children: set[int], timeout: float = 10.0) -> None:
+    """Kill every child and wait for all of them, orphans that became ours included."""
+    for pid in children:
+        # Its group: a bubblewrap killed while it starts would leave its other half waiting for it.
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.002)
+        except ChildProcessError:
+            return
 
 
 def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -118,6 +132,7 @@ def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     In `argv`, "{status}" and "{ready}" stand for the numbers of the pipes, which are 3 and 4 here.
     """
     _, status, ready, errors = descriptors
+    os.setpgid(0, 0)
     join_cgroups(request["cgroups"])
     null = os.open("/dev/null", os.O_RDWR)
     # Move everything out of the way of the low numbers first, so that no dup2 overwrites a source.
@@ -243,7 +258,7 @@ def clean(folder: str) -> None:
     remove_groups(groups)
 
 
-def remove_groups(groups: list[str], timeout: float = 2.0) -> None:
+def remove_groups(groups: list[str], timeout: float = 5.0) -> None:
     """Remove cgroups; the dead still count as members until their parents have waited for them."""
     deadline = time.monotonic() + timeout
     for group in groups:

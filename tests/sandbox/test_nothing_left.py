@@ -1,0 +1,114 @@
+"""However the owner ends, nothing of its sandboxes is left: no process, mount, cgroup or folder."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from swegym import paths
+from swegym.sandbox import open_sandbox, sweep
+from swegym.types import Image
+
+OWNER = """
+import concurrent.futures, sys, time
+from swegym.sandbox import open_sandbox
+from swegym.types import Image
+image = Image("leftover", "host")
+def work(i):
+    while True:
+        with open_sandbox(image) as box:
+            box.exec("(setsid sleep 7771 &); mkdir -m 000 shut; touch x; sleep 0.01")
+            box.exec("sleep 7772", timeout=0.2)
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    pool.submit(print, "ready", flush=True)
+    list(pool.map(work, range(4)))
+"""
+
+
+def traces(home: Path) -> list[str]:
+    """What is left of a store's machines: processes that name it or run our markers, mounts, cgroups, folders."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            if f"{home}/machines" in command or "sleep 777" in command:
+                found.append(f"process {entry.name}: {command[:200]}")
+    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(home) in line]
+    found += [str(folder) for folder in (home / "machines").glob("*")]
+    return found
+
+
+def wait_for_nothing(home: Path, seconds: float = 10.0) -> list[str]:
+    deadline = time.monotonic() + seconds
+    while (left := traces(home)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killing_the_owner_leaves_nothing(tmp_path: Path, seed: int) -> None:
+    environment = {**os.environ, "SWEGYM_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, env=environment) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        time.sleep(random.Random(seed).uniform(0.0, 0.7))
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        assert not wait_for_nothing(tmp_path)
+    groups = [str(group) for group in Path("/sys/fs/cgroup").glob(f"*/swegym-{owner.pid}-*")]
+    assert not groups
+
+
+def test_killing_the_supervisor_too_leaves_what_the_next_start_sweeps(tmp_path: Path) -> None:
+    environment = {**os.environ, "SWEGYM_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, env=environment) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        time.sleep(0.4)
+        found = subprocess.run(["pgrep", "-f", f"supervisor.py .*{tmp_path}"], capture_output=True, text=True)
+        for pid in found.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+    deadline = time.monotonic() + 5
+    while any("process" in item for item in traces(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [item for item in traces(tmp_path) if item.startswith("process")]
+    subprocess.run([sys.executable, "-c", "from swegym.sandbox import sweep; sweep()"], env=environment, check=True)
+    assert not traces(tmp_path)
+
+
+def test_a_sweep_does_not_touch_what_is_in_use() -> None:
+    with open_sandbox(Image("leftover", "host")) as box:
+        box.write("kept.txt", b"x")
+        sweep()
+        assert box.read("kept.txt") == b"x"
+
+
+def test_a_close_leaves_nothing() -> None:
+    with open_sandbox(Image("leftover", "host")) as box:
+        folder = box._folder  # type: ignore[attr-defined]
+        box.exec("mkdir -p a/b; touch a/b/c; chmod 000 a/b; chmod 000 a; (setsid sleep 7773 &)")
+    assert not folder.exists()
+    assert subprocess.run(["pgrep", "-f", "sleep 777[3]"], capture_output=True).returncode == 1
+    assert paths.machines() in folder.parents
+
+
+def test_a_forked_child_neither_uses_nor_ends_the_sandboxes_of_its_parent() -> None:
+    with open_sandbox(Image("leftover", "host")) as box:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                box.close()
+                with open_sandbox(Image("leftover", "host")) as own:
+                    os._exit(own.exec("exit 7").exit_code)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        assert box.exec("true").exit_code == 0
