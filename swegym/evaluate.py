@@ -19,13 +19,14 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from swegym.errors import InputError, SwegymError, UnknownName
+from swegym.errors import InputError, RunError, SwegymError, UnknownName
 from swegym.grading import make_grader
+from swegym.images import store
 from swegym.sandbox import Limits, sandbox_factory
 from swegym.tasks import TaskSet
 from swegym.types import Cause, Grader, SandboxFactory, Task, Verdict
@@ -192,47 +193,44 @@ def evaluate(
     check_ids(predictions, task_set, "the predictions")
     judge, open_sandbox = make_grader(grader), sandbox_factory(sandbox, limits or Limits())
     tell = on_event or (lambda event: None)
-    out.mkdir(parents=True, exist_ok=True)
-    judged = {} if redo else {result.key: result for result in read_results(out) if result.resolved is not None}
-    results: dict[str, Result] = {}
-    todo: list[tuple[str, Prediction, Task]] = []
-    for prediction in predictions:
-        task = task_set.load(prediction.instance_id)
-        key = _key(task, prediction.patch, grader)
-        if key in judged:
-            # The patch decides, not who wrote it: another model with the same patch has the same verdict.
-            results[prediction.instance_id] = judged[key]
-            tell(Event("kept", prediction.instance_id, judged[key]))
-        else:
-            todo.append((key, prediction, task))
-    stop = threading.Event()
+    _claim(out)
+    with store.exclusive(out / ".lock"):
+        _drop_torn_line(out / "results.jsonl")
+        judged = {} if redo else {result.key: result for result in read_results(out) if result.resolved is not None}
+        results: dict[str, Result] = {}
+        todo: list[tuple[str, Prediction, Task]] = []
+        for prediction in predictions:
+            task = task_set.load(prediction.instance_id)
+            key = _key(task, prediction.patch, grader)
+            if key in judged:
+                # The patch decides, not who wrote it: another model with the same patch has the same verdict.
+                results[prediction.instance_id] = judged[key]
+                tell(Event("kept", prediction.instance_id, judged[key]))
+            else:
+                todo.append((key, prediction, task))
+        stop, writing = threading.Event(), threading.Lock()
 
-    def work(key: str, prediction: Prediction, task: Task) -> Result | None:
-        if stop.is_set():
-            return None
-        tell(Event("start", prediction.instance_id))
-        verdict = _judge(judge, task, prediction.patch, open_sandbox)
-        _write_logs(out, prediction, verdict)
-        return _result(key, prediction, verdict)
+        def work(key: str, prediction: Prediction, task: Task) -> None:
+            if stop.is_set():
+                return
+            tell(Event("start", prediction.instance_id))
+            verdict = _judge(judge, task, prediction.patch, open_sandbox)
+            result = _result(key, prediction, verdict)
+            with writing:
+                _write_logs(out, prediction, verdict)
+                _append(out / "results.jsonl", result)
+                results[result.instance_id] = result
+            tell(Event("end", result.instance_id, result))
 
-    _drop_torn_line(out / "results.jsonl")
-    with (out / "results.jsonl").open("ab") as sink, ThreadPoolExecutor(jobs, "grade") as pool:
-        waiting: set[Future[Result | None]] = {pool.submit(work, *item) for item in todo}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    result = future.result()
-                    if result is not None:
-                        _append(sink, result)
-                        results[result.instance_id] = result
-                        tell(Event("end", result.instance_id, result))
-        finally:
-            stop.set()
-            for future in waiting:
-                future.cancel()
-    report = make_report(task_set, predictions, results)
-    _write_whole(out / "report.json", json.dumps(report, indent=2) + "\n")
+        with ThreadPoolExecutor(jobs, "grade") as pool:
+            futures = [pool.submit(work, *item) for item in todo]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            finally:
+                stop.set()
+        report = make_report(task_set, predictions, results)
+        store.write_atomically(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
     return report
 
 
@@ -331,6 +329,18 @@ def read_results(out: Path) -> list[Result]:
     return results
 
 
+def _claim(out: Path) -> None:
+    """Make the folder, or take one that holds an evaluation; anything else is left alone."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RunError(f"{out}: is a file, not a folder. Choose another folder with -o.") from None
+    known = {"results.jsonl", "report.json", "logs", ".lock"}
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in known)
+    if foreign:
+        raise RunError(f"{out}: holds {foreign[0]} and is no evaluation. Choose another folder with -o.")
+
+
 def _drop_torn_line(path: Path) -> None:
     """Cut off what a crash left of a last line."""
     if path.exists():
@@ -339,10 +349,12 @@ def _drop_torn_line(path: Path) -> None:
             os.truncate(path, data.rfind(b"\n") + 1)
 
 
-def _append(sink: IO[bytes], result: Result) -> None:
-    sink.write(json.dumps(asdict(result)).encode() + b"\n")
-    sink.flush()
-    os.fsync(sink.fileno())
+def _append(path: Path, result: Result) -> None:
+    """Write one whole line; when this returns it is on disk."""
+    with path.open("ab") as sink:
+        sink.write(json.dumps(asdict(result)).encode() + b"\n")
+        sink.flush()
+        os.fsync(sink.fileno())
 
 
 def _write_logs(out: Path, prediction: Prediction, verdict: Verdict) -> None:
@@ -350,9 +362,3 @@ def _write_logs(out: Path, prediction: Prediction, verdict: Verdict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "patch.diff").write_bytes(prediction.patch.encode("utf-8", "surrogatepass"))
     (folder / "test_output.txt").write_text(verdict.output, "utf-8", "replace")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
