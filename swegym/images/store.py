@@ -88,7 +88,7 @@ def layer(key: Mapping[str, Any], fill: Callable[[Path], None]) -> tuple[str, bo
             tree.mkdir()
             fill(tree)
             digest = put_layer(tree)
-    remember(key, digest)
+        remember(key, digest)
     return digest, False
 
 
