@@ -77,7 +77,7 @@ class Tool:
     function: Callable[..., str]
     schema: ToolSchema
     ends_episode: bool = False
-    arguments: type[pydantic.BaseModel] = field(repr=False, default=pydantic.BaseModel)
+    arguments: type[pydantic.BaseModel] = field(repr=False, compare=False, default=pydantic.BaseModel)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return make_tool, (self.function,)  # the model is made at run time, so it cannot be pickled by name

@@ -8,7 +8,7 @@ from swegym.types import ExecResult
 _LIMITS = {
     "memory": "stopped: it used more memory than the machine has",
     "disk": "stopped: the disk is full",
-    "machine": "stopped: the machine ended it",
+    "machine": "stopped: it ended every process of the machine; files are kept",
 }
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from swegym.tools.base import ToolContext, ToolError, tool
 
 _LONGEST_LINE = 2_000
+# Writing to a pipe that nobody reads would block until the machine is given up.
+_SPECIAL, _EXECUTABLE = 31, 32
+_KIND = f"""
+[ -e "$1" ] && [ ! -f "$1" ] && [ ! -d "$1" ] && exit {_SPECIAL}
+[ -f "$1" ] && [ -x "$1" ] && exit {_EXECUTABLE}
+"""
 
 
 @tool
@@ -71,23 +77,21 @@ def contents(context: ToolContext, path: str) -> bytes:
         names = [name for name in listing if name]
         more = f" and {len(names) - 100} more" if len(names) > 100 else ""
         raise ToolError(f"{path} is a directory. It holds: {', '.join(names[:100]) or 'nothing'}{more}") from None
-    except NotADirectoryError:
-        raise ToolError(f"{path}: a part of this path is a file, not a directory.") from None
-    except PermissionError:
-        raise ToolError(f"{path}: permission denied.") from None
+    except OSError as error:
+        raise ToolError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def store(context: ToolContext, path: str, data: bytes) -> None:
     """Write a file, keeping the executable bit of one that exists."""
     absolute = context.path(path)
-    executable = context.sandbox.exec(["test", "-f", absolute, "-a", "-x", absolute]).exit_code == 0
+    kind = context.sandbox.exec(["/bin/sh", "-c", _KIND, "kind", absolute]).exit_code
+    if kind == _SPECIAL:
+        raise ToolError(f"{path} is not a regular file, so it cannot be written. Remove it first.")
     try:
-        context.sandbox.write(absolute, data, executable=executable)
+        context.sandbox.write(absolute, data, executable=kind == _EXECUTABLE)
     except IsADirectoryError:
         raise ToolError(f"{path} is a directory, so it cannot be written as a file.") from None
-    except NotADirectoryError:
-        raise ToolError(f"{path}: a part of this path is a file, not a directory.") from None
-    except (PermissionError, FileNotFoundError) as error:
+    except OSError as error:
         raise ToolError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 

@@ -35,7 +35,7 @@ def search(
     inside = absolute == context.task.workdir or absolute.startswith(context.task.workdir + "/")
     target = absolute[len(context.task.workdir) + 1 :] or "." if inside else absolute
     options = ["-I", "-P", *(["-i"] if ignore_case else []), "-e", pattern]
-    chosen = ["--exclude-dir=.git", *([f"--include={glob}"] if glob else [])]
+    chosen = ["--devices=skip", "--exclude-dir=.git", *([f"--include={glob}"] if glob else [])]
     files = _grep(context, path, ["-r", "-l", "-Z", *chosen, *options, "--", target])
     names = sorted(name for name in files.split("\0") if name)
     if not names:
