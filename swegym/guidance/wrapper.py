@@ -19,6 +19,8 @@ class GuidanceWrapper(gymnasium.Wrapper[list[Message], Message, list[Message], M
     `GuidanceError`. `info["guidance"]` of the reset is the hint or None. Put `Record` outside, never inside.
     """
 
+    takes_guidance = True  # `rollout` looks for it before it hands in a hint
+
     def __init__(self, env: gymnasium.Env[list[Message], Message], *, training: bool = True) -> None:
         RecordConstructorArgs.__init__(self, training=training)
         super().__init__(env)

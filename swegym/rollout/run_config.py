@@ -1,0 +1,84 @@
+"""`RunConfig`: everything that decides a run. Saved resolved as config.toml, which runs again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from swegym.config import Config
+from swegym.env import EpisodeLimits
+from swegym.guidance import TRIGGERS
+from swegym.rollout.redaction import refuse_secrets
+from swegym.sandbox import Limits
+from swegym.tools import DEFAULT_TOOLS
+
+
+class RunConfig(Config):
+    tasks: str
+    """A task set: its name or its folder."""
+    patterns: tuple[str, ...] = ()
+    """Only tasks whose id matches one of these globs; all when empty."""
+    limit: int | None = Field(None, ge=1)
+    """Only the first so many of them."""
+    policy: str
+    """Name or import path of the student."""
+    policy_options: dict[str, Any] = Field(default_factory=dict)
+    """The student's own settings. Never a key or a password: those come from the environment."""
+    policy_version: str = ""
+    """Names the student's state, e.g. a checkpoint; attempts of different versions never form a group."""
+    attempts: int = Field(1, ge=1)
+    """Plain attempts at each task."""
+    guide: str = "never"
+    """Which attempts are followed by one with a hint: never, on-failure, all-fail, always."""
+    teacher: str = "oracle"
+    """Name or import path of who writes the hints."""
+    teacher_options: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    """Decides the seed of every episode."""
+    grader: str = "sealed"
+    sandbox: str = "bubblewrap"
+    sandbox_limits: Limits = Limits()
+    limits: EpisodeLimits = EpisodeLimits()
+    tools: tuple[str, ...] = tuple(DEFAULT_TOOLS)
+    system_prompt: str | None = None
+    """None for the env's own."""
+    retries: int = Field(1, ge=0)
+    """How often an attempt that could not be judged is tried again, each time the run is started."""
+    jobs: int = Field(2, ge=1)
+    """Tasks worked on at the same time."""
+    out: Path
+    """The run's folder."""
+
+    @field_validator("guide")
+    @classmethod
+    def _known_trigger(cls, guide: str) -> str:
+        if guide not in TRIGGERS:
+            raise ValueError(f"no such trigger; use one of {', '.join(TRIGGERS)}")
+        return guide
+
+    def refuse_secrets(self) -> None:
+        """Raise `InputError` for a key among the options; not a validator, because those quote what they refuse."""
+        refuse_secrets(self.policy_options, "policy_options")
+        refuse_secrets(self.teacher_options, "teacher_options")
+
+
+MAY_CHANGE = frozenset({"jobs", "retries", "out"})
+"""Fields that decide how a run is carried out, not what it holds: they may differ when it is resumed."""
+
+
+def first_difference(saved: RunConfig, asked: RunConfig) -> tuple[str, Any, Any] | None:
+    """The first field that tells two runs apart, dotted, with both values."""
+    before, after = saved.model_dump(mode="json"), asked.model_dump(mode="json")
+    for name in RunConfig.model_fields:
+        if name not in MAY_CHANGE and before[name] != after[name]:
+            return _deepest(name, before[name], after[name])
+    return None
+
+
+def _deepest(name: str, before: Any, after: Any) -> tuple[str, Any, Any]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        key = next(key for key in [*before, *after] if before.get(key) != after.get(key))
+        return _deepest(f"{name}.{key}", before.get(key), after.get(key))
+    return name, before, after

@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
