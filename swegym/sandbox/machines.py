@@ -129,6 +129,7 @@ def sweep() -> list[Path]:
         except BlockingIOError:
             continue  # in use
         else:
+            script.end_strays(str(lease.parent))
             script.clean(str(lease.parent))
             swept.append(lease.parent)
         finally:

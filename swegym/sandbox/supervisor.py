@@ -71,17 +71,16 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
                 for descriptor in descriptors:
                     os.close(descriptor)
     finally:
-        end_all(children)
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        end_strays(folder)
+        wait_for_all()
         clean(folder)
 
 
-def end_all(children: set[int], timeout: float = 10.0) -> None:
-    """Kill every child and wait for all of them, orphans that became ours included."""
-    for pid in children:
-        # Its group: a bubblewrap killed while it starts would leave its other half waiting for it.
-        for kill in (os.killpg, os.kill):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                kill(pid, signal.SIGKILL)
+def wait_for_all(timeout: float = 10.0) -> None:
+    """Reap every child, orphans that became ours included."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
@@ -89,6 +88,26 @@ def end_all(children: set[int], timeout: float = 10.0) -> None:
                 time.sleep(0.002)
         except ChildProcessError:
             return
+
+
+def end_strays(folder: str) -> None:
+    """Kill what still uses a folder of machines: bubblewrap killed in its first milliseconds leaves its other half.
+
+    Found by the command line (bubblewrap itself) or the mounts (what it has become) that name the folder.
+    """
+    name = os.path.basename(folder).encode()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{entry}/comm", "rb") as file:
+                if file.read().strip() not in (b"bwrap", b"sh", b"env", b"sleep"):
+                    continue
+            for source in ("cmdline", "mountinfo"):
+                with open(f"/proc/{entry}/{source}", "rb") as file:
+                    if b"/machines/" + name + b"/" in file.read():
+                        os.kill(int(entry), signal.SIGKILL)
+                        break
 
 
 def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -132,7 +151,6 @@ def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     In `argv`, "{status}" and "{ready}" stand for the numbers of the pipes, which are 3 and 4 here.
     """
     _, status, ready, errors = descriptors
-    os.setpgid(0, 0)
     join_cgroups(request["cgroups"])
     null = os.open("/dev/null", os.O_RDWR)
     # Move everything out of the way of the low numbers first, so that no dup2 overwrites a source.
