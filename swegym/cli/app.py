@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from swegym.cli import doctor
+from swegym.cli import doctor, grade, report, run, tasks
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -24,6 +24,10 @@ app = typer.Typer(
 """,
 )
 app.command()(doctor.doctor)
+app.add_typer(tasks.app, name="tasks", context_settings=_SETTINGS)
+app.command()(run.run)
+app.command()(grade.grade)
+app.command()(report.report)
 
 
 @app.callback()

@@ -8,25 +8,30 @@ from typing import Annotated
 
 import typer
 
+from swegym.errors import RunError
+
 SetArgument = Annotated[str, typer.Argument(metavar="SET", help="Name of a task set, or a folder with a set.toml.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its name below runs/.")]
 TaskGlobs = Annotated[
-    list[str],
-    typer.Option("-i", "--task", metavar="GLOB", help="Only these tasks; may be repeated.", default_factory=list),
+    list[str] | None, typer.Option("-i", "--task", metavar="GLOB", help="Only these tasks; may be repeated.")
 ]
+TaskOption = Annotated[str, typer.Option("-i", "--task", metavar="TASK", help="The task.")]
 Jobs = Annotated[
-    int, typer.Option("-j", "--jobs", min=1, metavar="N", help="How many at a time.", default_factory=lambda: cores())
+    int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="How many at a time; one per core if left out.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N tasks.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else on stdout.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Start again instead of going on.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")]
 
 
 def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run_folder(run: str) -> Path:
-    """The folder that a RUN argument means."""
-    path = Path(run)
-    below = Path("runs") / run
-    return below if not path.exists() and below.exists() else path
+def existing_run(run: str) -> Path:
+    """The folder that a RUN argument means: a path, or a name below runs/."""
+    for path in (Path(run), Path("runs") / run):
+        if path.is_dir():
+            return path
+    known = sorted(path.name for path in Path("runs").glob("*") if path.is_dir())
+    remedy = f"Runs here: {', '.join(known)}." if known else "Make one with `swegym run` or `swegym demo`."
+    raise RunError(f"{run}: no such run folder. {remedy}")

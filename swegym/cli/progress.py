@@ -20,10 +20,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def outcome_of(resolved: bool | None) -> str:
+    """A verdict in one word."""
+    if resolved is None:
+        return "invalid"
+    return "solved" if resolved else "failed"
+
+
 class Board:
     """Progress of `total` things, on stderr, fed from any thread.
 
-    Live on a terminal. Elsewhere each finished thing is one line, so that a log stays readable.
+    A thing may have several outcomes on its way (the attempts at a task). Live on a terminal; elsewhere each outcome is
+    one line, so that a log stays readable.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -31,7 +39,8 @@ class Board:
         self.total = total
         self.outcomes: Counter[str] = Counter()
         self._started = time.monotonic()
-        self._kept = 0
+        self._done = 0
+        self._worked_on: set[str] = set()
         self._in_flight: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
         self._console = stderr()
@@ -49,53 +58,59 @@ class Board:
         if self._live is not None:
             self._live.stop()
             self._live = None
-            if self.outcomes:
-                self._console.print(self._headline())
-
-    def keep(self, outcome: str) -> None:
-        """One thing was done before: counted, not timed, no line of its own."""
-        with self._lock:
-            self.outcomes[outcome] += 1
-            self._kept += 1
-
-    def begin(self, name: str, doing: str = "") -> None:
-        with self._lock:
-            self._in_flight[name] = (time.monotonic(), doing)
+            self._console.print(self._headline())
 
     def doing(self, name: str, doing: str) -> None:
-        """Say what a thing in flight is at."""
+        """Say what a thing is at; the first time, it begins."""
         with self._lock:
             since, _ = self._in_flight.get(name, (time.monotonic(), ""))
             self._in_flight[name] = (since, doing)
 
-    def end(self, name: str, outcome: str, detail: str = "") -> None:
+    def kept(self, outcome: str) -> None:
+        """Something had this outcome before: counted, without a line."""
+        with self._lock:
+            self.outcomes[outcome] += 1
+
+    def outcome(self, name: str, label: str, outcome: str, seconds: float, detail: str = "") -> None:
+        """The thing `name` has come to an outcome, shown as `label`; it stays in flight."""
         from rich.text import Text
 
         with self._lock:
-            since, _ = self._in_flight.pop(name, (time.monotonic(), ""))
             self.outcomes[outcome] += 1
-            done = sum(self.outcomes.values())
+            self._worked_on.add(name)
             width = len(str(self.total))
             line = Text.assemble(
-                f"[{done:{width}}/{self.total}] ",
-                (f"{outcome:8}", STYLES.get(outcome, "")),
-                f" {name}  {time.monotonic() - since:.1f} s",
-                (f"  {detail}" if detail else "", "dim"),
+                (f"[{self._done:{width}}/{self.total}] ", "dim"),
+                (f"{outcome:13}", STYLES.get(outcome, "")),
+                f" {label}  {seconds:.1f} s",
+                (f"  {_short(detail)}" if detail else "", "dim"),
             )
         self._console.print(line, soft_wrap=True)
+
+    def finish(self, name: str) -> None:
+        """The thing is over."""
+        with self._lock:
+            self._in_flight.pop(name, None)
+            self._done += 1
+
+    def end(self, name: str, outcome: str, detail: str = "") -> None:
+        """The thing is over with this one outcome."""
+        with self._lock:
+            since, _ = self._in_flight.get(name, (time.monotonic(), ""))
+        self.finish(name)
+        self.outcome(name, name, outcome, time.monotonic() - since, detail)
 
     def _headline(self) -> RenderableType:
         from rich.text import Text
 
-        done = sum(self.outcomes.values())
         elapsed = time.monotonic() - self._started
-        text = Text.assemble((self.title, "bold"), f"  {done}/{self.total}")
+        text = Text.assemble((self.title, "bold"), f"  {self._done}/{self.total}")
         for outcome, count in self.outcomes.items():
             text.append(f"  {outcome} {count}", STYLES.get(outcome, ""))
         text.append(f"  {clock(elapsed)}", "dim")
-        timed = done - self._kept
-        if timed and done < self.total:
-            text.append(f"  about {clock(elapsed / timed * (self.total - done))} left", "dim")
+        timed = len(self._worked_on - self._in_flight.keys())
+        if timed and self._done < self.total:
+            text.append(f"  about {clock(elapsed / timed * (self.total - self._done))} left", "dim")
         return text
 
     def _render(self) -> RenderableType:
@@ -109,3 +124,8 @@ class Board:
                 for name, (since, doing) in self._in_flight.items()
             ]
             return Group(self._headline(), *lines)
+
+
+def _short(text: str) -> str:
+    first = text.strip().partition("\n")[0]
+    return first if len(first) <= 100 else first[:97] + "..."

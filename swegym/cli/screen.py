@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 STYLES = {
     "ok": "green",
     "solved": "green",
+    "solved guided": "green",
     "good": "green",
     "built": "green",
     "warn": "yellow",
     "failed": "yellow",
+    "failed guided": "yellow",
     "missing": "red",
     "bad": "red",
     "invalid": "red",
+    "invalid guided": "red",
     "error": "red",
 }
 

@@ -1,0 +1,101 @@
+"""`swegym report`: what one run or several came to, side by side."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from swegym.cli.options import Json, existing_run
+from swegym.cli.screen import print_json, say, show_table
+
+if TYPE_CHECKING:
+    from swegym.report import Estimate, RunSummary
+
+
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or their names below runs/.")],
+    tasks: Annotated[bool, typer.Option("--tasks", help="Also one line per task.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count what runs came to: solved without and with guidance, failures by cause, pass@k, seconds.
+
+    \b
+    Examples:
+      swegym report runs/demo
+      swegym report demo --tasks          a line per task as well
+      swegym report before after          side by side, and the tasks that flipped
+      swegym report runs/demo --json
+
+    pass@k is the unbiased estimate over attempts without guidance; brackets hold its 95 % Wilson interval over tasks.
+    Attempts that were not judged, for a reason that is not the agent's, enter no rate.
+    """
+    from swegym.report import flips, summarise
+    from swegym.rollout import RunFolder
+
+    folders = [existing_run(run) for run in runs]
+    summaries = [summarise(folder.name, RunFolder(folder).trajectories()) for folder in folders]
+    if as_json:
+        print_json([summary.as_json() for summary in summaries])
+        return
+    show_summaries(summaries)
+    if tasks:
+        for summary in summaries:
+            say()
+            show_tasks(summary)
+    for before, after in pairwise(summaries):
+        changed = flips(before, after)
+        say(f"\n{before.name} -> {after.name}: {len(changed)} tasks changed between solved and failed")
+        for task, was, now in changed:
+            say(f"  {task}: {_word(was)} -> {_word(now)}")
+
+
+def _word(solved: bool) -> str:
+    return "solved" if solved else "failed"
+
+
+def show_summaries(summaries: list[RunSummary]) -> None:
+    """One row per figure and one column per run."""
+    ks = sorted({k for summary in summaries for k in summary.pass_at})
+    phases = list(dict.fromkeys(phase for summary in summaries for phase in summary.seconds))
+    causes = sorted({cause for summary in summaries for cause in summary.invalid})
+    rows: list[list[object]] = [
+        ["policy", *(", ".join(summary.policies) for summary in summaries)],
+        ["tasks", *(len(summary.tasks) for summary in summaries)],
+        ["attempts", *(summary.attempts for summary in summaries)],
+        ["guided attempts", *(summary.guided_attempts for summary in summaries)],
+        ["tasks solved plain", *(summary.solved_plain for summary in summaries)],
+        ["tasks solved guided", *(summary.solved_guided for summary in summaries)],
+        ["empty patches", *(summary.empty_patches for summary in summaries)],
+        ["invalid", *(sum(summary.invalid.values()) for summary in summaries)],
+    ]
+    rows += [[f"  by {cause}", *(summary.invalid.get(cause, 0) for summary in summaries)] for cause in causes]
+    rows += [[f"pass@{k}", *(_rate(summary.pass_at.get(k)) for summary in summaries)] for k in ks]
+    rows += [[f"seconds, {phase}", *(summary.seconds.get(phase, 0.0) for summary in summaries)] for phase in phases]
+    show_table(("", *(summary.name for summary in summaries)), rows)
+
+
+def _rate(rate: Estimate | None) -> str:
+    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}] n={rate.tasks}" if rate else ""
+
+
+def show_tasks(summary: RunSummary) -> None:
+    show_table(
+        ("task", "plain", "guided", "not judged", "seconds"),
+        [
+            (
+                task.task,
+                _share(task.plain_solved, task.plain),
+                _share(task.guided_solved, task.guided),
+                task.invalid or "",
+                task.seconds,
+            )
+            for task in summary.tasks
+        ],
+        title=f"{summary.name}: solved / judged attempts of each task",
+    )
+
+
+def _share(solved: int, judged: int) -> str:
+    return f"{solved}/{judged}" if judged else "-"
