@@ -36,7 +36,7 @@ def test_the_reference_fix_applied_by_tool_calls_gets_reward_one(env, task):
     _, reward, terminated, truncated, info = env.step(call("submit"))
     assert (reward, terminated, truncated) == (1.0, True, False), info["verdict"].reason
     assert info["verdict"].resolved is True and "sqlparse/" in info["patch"]
-    assert {info["verdict"].statuses[test] for test in task.hidden.expected} == {"passed"}
+    assert {info["verdict"].statuses[test] for test in task.hidden.fail_to_pass} == {"passed"}
     assert info["seconds"]["grade"] > info["seconds"]["reset"]
 
 
