@@ -5,7 +5,7 @@
 
 Mutations are tried in the seed's order, each by really running the release's own tests in sandboxes, until `--count`
 are found or `--tries` are used up. `--rank` keeps those whose edited statement comes in that range when all statements
-are ordered by how much the failing visible tests point at them: 1-5 is easy to localise, beyond 20 a hint is what helps.
+are ordered by how much the failing visible tests point at them: 1-5 is easy to localise, from 20 on a hint helps.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 This file is copied into a sandbox, where swegym is not installed, so it stands on its own. It has two uses:
 
-* as a pytest plugin, it writes to $CALL_PROBE_FILE, for every test, its failure message and the calls into the package
-  $CALL_PROBE_PACKAGE that the test file makes itself, as Python text that can be run again; under `coverage run` it
-  also makes the test's id the context of what is covered;
+* as a pytest plugin under `coverage run`, it writes to $CALL_PROBE_FILE, for every test, its failure message and the
+  calls into the package $CALL_PROBE_PACKAGE that the test file makes itself, as Python text that can be run again; and,
+  for every line that is covered, the tests that reach it;
 * as a script, it runs such texts (a JSON list on stdin) and prints what each gives.
 
 Only calls whose arguments are plain values can be put as text; all others are passed over.
@@ -16,6 +16,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import importlib
 import inspect
 import io
 import json
@@ -164,8 +165,7 @@ _messages: dict[str, str] = {}
 def pytest_runtest_setup(item: Any) -> None:
     recorder = Recorder(str(item.path), os.environ["CALL_PROBE_PACKAGE"])
     _calls[item.nodeid] = recorder.calls
-    if "coverage" in sys.modules and (running := sys.modules["coverage"].Coverage.current()) is not None:
-        running.switch_context(item.nodeid)
+    running_coverage().switch_context(item.nodeid)
     sys.setprofile(recorder)
 
 
@@ -180,8 +180,20 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    noted = {test: {"calls": calls, "message": _messages.get(test)} for test, calls in _calls.items()}
-    Path(os.environ["CALL_PROBE_FILE"]).write_text(json.dumps(noted), "utf-8")
+    numbers = {test: number for number, test in enumerate(_calls)}
+    data = running_coverage().get_data()
+    reached = {
+        file: {line: sorted(numbers[test] for test in tests if test) for line, tests in lines.items()}
+        for file in data.measured_files()
+        if (lines := data.contexts_by_lineno(file))
+    }
+    tests = [{"test": test, "calls": calls, "message": _messages.get(test)} for test, calls in _calls.items()]
+    Path(os.environ["CALL_PROBE_FILE"]).write_text(json.dumps({"tests": tests, "reached": reached}), "utf-8")
+
+
+def running_coverage() -> Any:
+    """The coverage measurement that this process runs under."""
+    return importlib.import_module("coverage").Coverage.current()
 
 
 # --- as a script ------------------------------------------------------------------------------------------------------

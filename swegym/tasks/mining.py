@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from swegym.tasks import bug_report, environment, split
 from swegym.tasks.mutation import Mutation, mutations, splice, takes_effect
 from swegym.tasks.recipe import MutantRecipe, Release, is_under
 from swegym.tasks.sources import pypi
+from swegym.tasks.split import Suite
 from swegym.types import Image, Sandbox, SandboxFactory, Status, TestSetup
 
 WORKDIR = "/testbed"
@@ -71,7 +73,8 @@ class Baseline:
 
     image: Image
     passing: frozenset[str]
-    test_files: Mapping[str, bytes]
+    test_files: Mapping[str, bytes]  # those with passing tests
+    suite: Suite  # their test functions
     sources: Mapping[str, bytes]  # only files that were reached and are UTF-8
     reached: Mapping[str, Mapping[int, frozenset[str]]]  # path -> line -> tests
     calls: Mapping[str, tuple[str, ...]]  # test -> calls that it makes
@@ -113,10 +116,12 @@ def prepare(project: Project, open_sandbox: SandboxFactory, run: Run) -> Baselin
         raise TaskError(f"{project.package}: {len(stable)} of its tests pass. Are requirements missing?")
     with open_sandbox(image) as sandbox:
         notes, reached = _traced_run(sandbox, project, project.test_paths)
+    tests = {file: tests[file] for file in _files(stable)}
     return Baseline(
         image=image,
         passing=frozenset(stable),
         test_files=tests,
+        suite=split.read_suite(tests),
         sources={path: data for path, data in sources.items() if path in reached},
         reached=reached,
         calls={test: tuple(note["calls"]) for test, note in notes.items()},
@@ -134,7 +139,7 @@ def candidates(baseline: Baseline, seed: int) -> Iterator[tuple[str, Mutation]]:
             continue
         for mutation in found:
             reaching = _tests_at(baseline.reached[path], mutation.line) & baseline.passing
-            if len({split.function_of(test) for test in reaching}) >= 2:
+            if len({baseline.suite.owner(test) for test in reaching}) >= 2:
                 turns[mutation.operator].append((path, mutation))
     generator = random.Random(seed)
     for operator in sorted(turns):
@@ -162,8 +167,7 @@ def examine(
     if not takes_effect(data, mutation):
         return "no effect on the syntax tree"
     edited = splice(data, mutation)
-    files = _files(baseline.passing)
-    setup = project.setup(files, timeout=min(project.timeout, 5.0 + 4 * baseline.seconds))
+    setup = project.setup(baseline.test_files, timeout=min(project.timeout, 5.0 + 4 * baseline.seconds))
 
     with open_sandbox(baseline.image) as sandbox:
         sandbox.write(f"{WORKDIR}/{path}", edited)
@@ -179,13 +183,12 @@ def examine(
         if not again.finished or _broken(again, baseline.passing) != failing:
             return "not the same twice"
 
-    functions = split.test_functions({file: baseline.test_files[file] for file in files})
     try:
-        hidden = split.deal(functions, {split.function_of(test) for test in failing}, seed)
+        hidden = split.deal(baseline.suite.functions, {baseline.suite.owner(test) for test in failing}, seed)
     except TaskError:
         return "noticed by one test function only"
-    visible = {test for test in baseline.passing if split.function_of(test) not in hidden}
-    half = {file: split.without(file, baseline.test_files[file], hidden) for file in files}
+    visible = {test for test in baseline.passing if baseline.suite.owner(test) not in hidden}
+    half = {file: split.without(file, data, hidden) for file, data in baseline.test_files.items()}
 
     with open_sandbox(baseline.image) as sandbox:
         for file, text in half.items():
@@ -198,7 +201,7 @@ def examine(
         shown = _broken(broken, visible)
         if shown != failing & visible:
             return "visible tests say something else alone"
-        notes, reached = _traced_run(sandbox, project, files)
+        notes, reached = _traced_run(sandbox, project, baseline.test_files)
         rank, lines = suspicion(reached, shown, path, mutation.line)
         if wanted_rank is not None and rank not in wanted_rank:
             return f"rank {rank}"
@@ -284,18 +287,18 @@ def _traced_run(
         "COLUMNS": "80",
     }
     ran = sandbox.exec([*command, *paths], cwd=WORKDIR, env=variables, timeout=10 * project.timeout)
-    report = ["python", "-m", "coverage", "json", f"--rcfile={_PROBE}/coverage.ini", "--show-contexts", "-q"]
-    sandbox.exec([*report, "-o", f"{_PROBE}/coverage.json"], cwd=WORKDIR, timeout=120)
     try:
-        notes = json.loads(sandbox.read(f"{_PROBE}/notes.json"))
-        covered = json.loads(sandbox.read(f"{_PROBE}/coverage.json"))["files"]
+        noted = json.loads(sandbox.read(f"{_PROBE}/notes.json"))
     except FileNotFoundError as error:
         raise TaskError(f"{project.package}: the traced test run failed: {ran.text[-2000:]}") from error
+    ids = [note["test"] for note in noted["tests"]]
     reached = {
-        path: {int(line): frozenset(tests) - {""} for line, tests in file["contexts"].items()}
-        for path, file in covered.items()
+        path.removeprefix(f"{WORKDIR}/"): {
+            int(line): frozenset(ids[n] for n in numbers) for line, numbers in lines.items()
+        }
+        for path, lines in noted["reached"].items()
     }
-    return notes, reached
+    return {note["test"]: note for note in noted["tests"]}, reached
 
 
 def _globs(sources: str) -> list[str]:
@@ -363,7 +366,7 @@ def _grouped(tests: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 def _leak(issue: str, path: str, mutation: Mutation, hidden: Iterable[str]) -> str | None:
     """What of the answer the issue gives away, if anything."""
-    if path in issue or f"line {mutation.line}" in issue:
+    if re.search(rf"(?<![\w/.-]){re.escape(path)}\b", issue) or f"line {mutation.line}" in issue:
         return "the edited file or line"
     words = set(issue.replace("`", " ").replace("[", " ").replace("::", " ").split())
     for function in hidden:

@@ -9,28 +9,45 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from swegym.errors import TaskError
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def function_of(test: str) -> str:
-    """The test function of a test id: what is left without the parameters."""
-    path, separator, name = test.partition("::")
-    return path + separator + name.partition("[")[0]
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The test functions of some files."""
+
+    functions: tuple[str, ...]  # every `test*`, at top level or in a class, as written
+    bases: Mapping[str, tuple[str, ...]]  # "path::Class" -> the classes of the same file that it is made from
+
+    def owner(self, test: str) -> str:
+        """The function that a test id runs, without parameters: for an inherited one, the base class's.
+
+        What a class inherits from another file is nobody's: the answer is then no member of `functions`.
+        """
+        path, separator, name = test.partition("::")
+        function = path + separator + name.partition("[")[0]
+        if function in self.functions:
+            return function
+        kind, _, method = function.rpartition("::")
+        owners = (self.owner(f"{base}::{method}") for base in self.bases.get(kind, ()))
+        return next((owner for owner in owners if owner in self.functions), function)
 
 
-def test_functions(files: Mapping[str, bytes]) -> list[str]:
-    """Every function `test*` of the files, at top level or in a class, in the order they are written.
-
-    Functions that a class inherits from elsewhere are not found, so they are never hidden.
-    """
-    found: dict[str, None] = {}
+def read_suite(files: Mapping[str, bytes]) -> Suite:
+    """Find the test functions of files. Raises `TaskError` for one that is not Python."""
+    functions: dict[str, None] = {}
+    bases: dict[str, tuple[str, ...]] = {}
     for path, data in files.items():
-        for name, _, _ in _definitions(path, data):
-            found.setdefault(f"{path}::{name}")
-    return list(found)
+        functions.update({f"{path}::{name}": None for name, _, _ in _definitions(path, data)})
+        for node in ast.parse(data).body:
+            if isinstance(node, ast.ClassDef):
+                named = (base.id for base in node.bases if isinstance(base, ast.Name) and base.id != node.name)
+                bases[f"{path}::{node.name}"] = tuple(f"{path}::{base}" for base in named)
+    return Suite(tuple(functions), bases)
 
 
 def deal(functions: Iterable[str], failing: Collection[str], seed: int) -> frozenset[str]:

@@ -5,10 +5,7 @@ import textwrap
 import pytest
 
 from swegym.errors import TaskError
-from swegym.tasks.split import deal, function_of, test_functions, without
-
-pytest_functions = test_functions
-del test_functions  # pytest would collect it
+from swegym.tasks.split import deal, read_suite, without
 
 PATH = "tests/test_a.py"
 SUITE = (
@@ -63,7 +60,7 @@ ALL = ["test_one", "test_two", "TestBox::test_three", "TestBox::test_four", "Tes
 
 
 def names(data):
-    return [name.partition("::")[2] for name in pytest_functions({PATH: data})]
+    return [name.partition("::")[2] for name in read_suite({PATH: data}).functions]
 
 
 def cut(*hidden):
@@ -114,7 +111,16 @@ def test_files_that_are_not_python_are_an_error_that_names_them():
 
 
 def test_parameters_belong_to_their_function():
-    assert function_of("a.py::TestA::test_x[b::c-1]") == "a.py::TestA::test_x"
+    suite = read_suite({PATH: SUITE})
+    assert suite.owner(f"{PATH}::test_one[b::c-1]") == f"{PATH}::test_one"
+
+
+def test_an_inherited_test_belongs_to_the_base_class():
+    data = b"class A:\n  def test_x(self): pass\nclass B(A): pass\nclass C(B, Other):\n  def test_y(self): pass\n"
+    suite = read_suite({PATH: data})
+    assert suite.owner(f"{PATH}::C::test_x[1]") == f"{PATH}::A::test_x"
+    assert suite.owner(f"{PATH}::C::test_y") == f"{PATH}::C::test_y"
+    assert suite.owner(f"{PATH}::C::test_elsewhere") not in suite.functions
 
 
 FUNCTIONS = [f"{PATH}::test_{number}" for number in range(40)]

@@ -52,9 +52,9 @@ def hide(recipe: MutantRecipe, tree: Path) -> None:
 
 def hidden_functions(recipe: MutantRecipe, tree: Path) -> frozenset[str]:
     """The test functions that the recipe's seed hides, as the test files of the original release are written."""
-    functions = split.test_functions({path: _read(tree, path, recipe) for path in _test_files(recipe)})
-    failing = {split.function_of(test) for test in expected_ids(recipe.fail_to_pass)}
-    return split.deal(functions, failing, recipe.split_seed)
+    suite = split.read_suite({path: _read(tree, path, recipe) for path in _test_files(recipe)})
+    failing = {suite.owner(test) for test in expected_ids(recipe.fail_to_pass)}
+    return split.deal(suite.functions, failing, recipe.split_seed)
 
 
 def _test_files(recipe: MutantRecipe) -> list[str]:
