@@ -1,6 +1,5 @@
 """What the embedded sandbox does beyond the contract: errors that say what to do, limits that are named."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from swegym.errors import InputError, NotBuilt, SandboxDied, SandboxUnavailable,
 from swegym.sandbox import Limits, machines, open_sandbox
 from swegym.sandbox.bubblewrap import _unavailable
 from swegym.sandbox.limits import how_limits_hold
+from swegym.sandbox.supervisor import clean
 from swegym.types import Image
 
 IMAGE = Image("test", "host")
@@ -82,7 +82,7 @@ def test_out_of_memory_is_named() -> None:
 def test_a_removed_layer_is_a_dead_sandbox_not_a_result() -> None:
     with open_sandbox(IMAGE) as box:
         box._end()  # type: ignore[attr-defined]
-        shutil.rmtree(box._folder)  # type: ignore[attr-defined]
+        clean(str(box._folder))  # type: ignore[attr-defined]
         with pytest.raises(SandboxDied):
             box.exec("true")
 

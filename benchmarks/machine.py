@@ -1,0 +1,38 @@
+"""What a results file says of where it was made."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def write_results(name: str, results: dict[str, Any]) -> Path:
+    """Write benchmarks/results/NAME.json with the machine, the date, the commit and the command."""
+    place = Path(__file__).parent / "results" / f"{name}.json"
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=place.parent.parent
+    )
+    status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=place.parent.parent)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    document = {
+        "command": "python " + " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": commit.stdout.strip() + (" with changes" if status.stdout.strip() else ""),
+        "machine": {
+            "cores": os.cpu_count(),
+            "memory_gb": round(memory / 1e9),
+            "kernel": platform.release().split("-")[0],
+            "python": platform.python_version(),
+            "load_before": [round(value, 1) for value in os.getloadavg()],
+        },
+        "results": results,
+    }
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(json.dumps(document, indent=2) + "\n")
+    return place
