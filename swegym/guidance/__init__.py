@@ -1,5 +1,6 @@
 """Teachers, the Guidance wrapper, leak checks, and taking hints out again."""
 
+from swegym.guidance.echo import echoes
 from swegym.guidance.leaks import find_leaks, refuse_leaks
 from swegym.guidance.message import guidance_message, is_guidance, without_guidance
 from swegym.guidance.teachers import make_teacher
@@ -9,6 +10,7 @@ from swegym.guidance.wrapper import GuidanceWrapper
 __all__ = [
     "TRIGGERS",
     "GuidanceWrapper",
+    "echoes",
     "find_leaks",
     "guidance_message",
     "is_guidance",

@@ -27,7 +27,7 @@ class RunConfig(Config):
     policy_options: dict[str, Any] = Field(default_factory=dict)
     """The student's own settings. Never a key or a password: those come from the environment."""
     policy_version: str = ""
-    """Names the student's state, e.g. a checkpoint; attempts of different versions never form a group."""
+    """Names the student's state, e.g. a checkpoint."""
     attempts: int = Field(1, ge=1)
     """Plain attempts at each task."""
     guide: str = "never"
