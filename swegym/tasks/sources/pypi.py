@@ -127,11 +127,14 @@ def _fetched(package: str, version: str, sha256: str | None) -> Iterator[Path]:
 
 def _fetch(package: str, version: str, sha256: str | None, folder: Path) -> Path:
     with _index(package) as finder:
-        found = finder.find_matches(f"{package}=={version}", allow_prereleases=True)
-        if not found:
+        wanted = f"{package}=={version}"
+        found = next(iter(finder.find_matches(wanted, allow_prereleases=True)), None)
+        if found is None:
             raise DownloadError(_missing(package, version, _versions(finder, package)))
-        meant = [item for item in found if sha256 in (item.link.hash_option or {}).get("sha256", [])]
-        return finder.download((meant or list(found))[0].link, folder)
+        if sha256 is not None:
+            right = finder.find_matches(wanted, allow_prereleases=True, hashes={"sha256": [sha256]})
+            found = next(iter(right), found)
+        return finder.download(found.link, folder)
 
 
 def _versions(finder: PackageFinder, package: str) -> list[str]:

@@ -1,0 +1,153 @@
+"""Source releases come from an index, are what the recipe says, and never reach out of their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from swegym import paths
+from swegym.errors import DownloadError, TaskError
+from swegym.tasks.recipe import Release
+from swegym.tasks.sources import pypi
+
+
+def archive(folder: Path, version: str, files: dict[str, bytes], name: str = "calc") -> Path:
+    """A real source archive as a build tool would write it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(target, "w:gz") as tar:
+        for path, data in files.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{path}")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return target
+
+
+def release(file: Path, version: str) -> Release:
+    return Release(version=version, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+@pytest.fixture
+def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of archives, the only place that pip is told of, and a store of the test's own."""
+    folder = tmp_path / "links"
+    folder.mkdir()
+    monkeypatch.setenv("SWEGYM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_a_release_is_kept_and_not_fetched_again(links: Path) -> None:
+    file = archive(links, "1.0", {"calc.py": b"1"})
+    wanted = release(file, "1.0")
+    kept = pypi.download("calc", wanted)
+    file.unlink()
+    assert pypi.download("calc", wanted) == kept
+    assert kept.parent == paths.downloads()
+
+
+def test_a_kept_archive_that_is_damaged_is_fetched_again(links: Path) -> None:
+    wanted = release(archive(links, "1.0", {"calc.py": b"1"}), "1.0")
+    kept = pypi.download("calc", wanted)
+    kept.write_bytes(kept.read_bytes()[:-5])
+    assert hashlib.sha256(pypi.download("calc", wanted).read_bytes()).hexdigest() == wanted.sha256
+
+
+def test_another_hash_is_refused_and_both_are_named(links: Path) -> None:
+    actual = release(archive(links, "1.0", {"calc.py": b"1"}), "1.0").sha256
+    with pytest.raises(DownloadError) as caught:
+        pypi.download("calc", Release(version="1.0", sha256="0" * 64))
+    assert actual in str(caught.value) and "0" * 64 in str(caught.value)
+    assert not list(paths.downloads().glob("*"))
+
+
+def test_of_two_archives_of_a_release_the_one_with_the_hash_is_taken(links: Path) -> None:
+    archive(links, "1.0", {"calc.py": b"1"})
+    with zipfile.ZipFile(links / "calc-1.0.zip", "w") as bundle:
+        bundle.writestr("calc-1.0/calc.py", "1")
+    for file in (links / "calc-1.0.zip", links / "calc-1.0.tar.gz"):
+        kept = pypi.download("calc", release(file, "1.0"))
+        assert kept.name.endswith(file.name)
+
+
+def test_a_missing_version_names_its_neighbours(links: Path) -> None:
+    for version in ("1.0", "1.2", "1.10", "2.0"):
+        archive(links, version, {"calc.py": b"1"})
+    with pytest.raises(DownloadError, match=r"calc 1\.9: no such source release.*1\.0, 1\.2, 1\.10, 2\.0"):
+        pypi.download("calc", Release(version="1.9", sha256="0" * 64))
+
+
+def test_a_package_that_is_nowhere_says_where_was_looked(links: Path) -> None:
+    with pytest.raises(DownloadError, match=f"no source release of calk at all.*{links}"):
+        pypi.download("calk", Release(version="1.0", sha256="0" * 64))
+
+
+def test_an_index_that_does_not_answer_is_said_without_its_password(
+    links: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
+    with pytest.raises(DownloadError) as caught:
+        pypi.download("calc", Release(version="1.0", sha256="0" * 64))
+    assert "could not be reached" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_no_place_to_look_at_is_said(links: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    with pytest.raises(DownloadError, match="no index and no find-links"):
+        pypi.download("calc", Release(version="1.0", sha256="0" * 64))
+
+
+def test_an_archive_becomes_its_top_folder(tmp_path: Path) -> None:
+    file = archive(tmp_path, "1.0", {"calc.py": b"1", "tests/test_calc.py": b"2"})
+    tree = pypi.unpack(file, tmp_path / "tree")
+    assert (tree / "tests" / "test_calc.py").read_bytes() == b"2"
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "calc-1.0.tar.gz"
+    with tarfile.open(file, "w:gz") as tar:
+        entry = tarfile.TarInfo("calc-1.0/passwd")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(entry)
+    with pytest.raises(DownloadError, match="cannot be unpacked"):
+        pypi.unpack(file, tmp_path / "tree")
+
+
+@pytest.mark.parametrize("name", ["../escaped", "calc-1.0/../../escaped"])
+def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    tarred, zipped = tmp_path / "calc-1.0.tar.gz", tmp_path / "calc-1.0.zip"
+    with tarfile.open(tarred, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    with zipfile.ZipFile(zipped, "w") as bundle:
+        bundle.writestr(name, "")
+    for number, file in enumerate((tarred, zipped)):
+        with pytest.raises(DownloadError):
+            pypi.unpack(file, tmp_path / f"deep/{number}")
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_an_archive_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "calc-1.0.tar.gz"
+    file.write_bytes(b"not an archive")
+    with pytest.raises(DownloadError, match="cannot be unpacked"):
+        pypi.unpack(file, tmp_path / "tree")
+
+
+def test_an_archive_without_one_top_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "calc-1.0.zip"
+    with zipfile.ZipFile(file, "w") as bundle:
+        bundle.writestr("calc.py", "")
+        bundle.writestr("tests.py", "")
+    with pytest.raises(TaskError, match="2 entries"):
+        pypi.unpack(file, tmp_path / "tree")
