@@ -89,3 +89,23 @@ def test_openings_of_two_envs_are_the_same(task):
             openings.append(env.reset(seed=7, options={"task": TASK})[0])
     assert openings[0] == openings[1]
     assert "optimizer hints" in openings[0][-1]["content"]
+
+
+def test_two_at_once_in_worker_processes(task):
+    envs = gymnasium.make_vec(
+        "swegym/PyPI-v0",
+        num_envs=2,
+        vectorization_mode="async",
+        vector_kwargs={"shared_memory": False, "autoreset_mode": gymnasium.vector.AutoresetMode.DISABLED},
+    )
+    try:
+        envs.reset(options={"task": TASK})
+        envs.step([call("write", path="/tmp/fix.patch", content=task.gold_patch)] * 2)
+        envs.step([call("bash", command="git apply /tmp/fix.patch"), call("bash", command="true")])
+        _, rewards, terminated, _, infos = envs.step([call("submit")] * 2)
+        assert rewards.tolist() == [1.0, 0.0] and terminated.all()
+        # Only the env that is done starts again; the other would go on where it is.
+        envs.reset(options={"task": TASK, "reset_mask": terminated})
+        assert infos["task"].tolist() == [TASK] * 2
+    finally:
+        envs.close()
