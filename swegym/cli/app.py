@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from swegym.cli import doctor, grade, report, run, tasks
+from swegym.cli import demo, doctor, grade, pairs, play, report, run, tasks
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -24,10 +24,13 @@ app = typer.Typer(
 """,
 )
 app.command()(doctor.doctor)
+app.command()(demo.demo)
 app.add_typer(tasks.app, name="tasks", context_settings=_SETTINGS)
 app.command()(run.run)
+app.command()(play.play)
 app.command()(grade.grade)
 app.command()(report.report)
+app.command()(pairs.pairs)
 
 
 @app.callback()

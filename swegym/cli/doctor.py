@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -116,16 +117,16 @@ def user_namespaces() -> Finding:
         return Finding("user namespaces", "ok", "allowed")
     remedies = []
     for setting, needed in (
-        ("kernel/unprivileged_userns_clone", "1"),
-        ("kernel/apparmor_restrict_unprivileged_userns", "0"),
-        ("user/max_user_namespaces", "15000"),
+        ("kernel/unprivileged_userns_clone", "1"),  # Debian
+        ("kernel/apparmor_restrict_unprivileged_userns", "0"),  # Ubuntu
     ):
         file = Path("/proc/sys", setting)
-        value = file.read_text().strip() if file.exists() else needed
-        if value != needed and not (setting.startswith("user/") and value != "0"):
-            remedies.append(f"sudo sysctl -w {setting.replace('/', '.')}={needed} (now {value})")
-    remedy = "; ".join(remedies) or "In a container, start it with --security-opt seccomp=unconfined or --privileged."
-    return Finding("user namespaces", "missing", f"refused: {said}", remedy)
+        if file.exists() and file.read_text().strip() != needed:
+            remedies.append(f"sudo sysctl -w {setting.replace('/', '.')}={needed}")
+    if said == os.strerror(errno.ENOSPC):  # how the kernel says that there are too many, or that none are allowed
+        remedies.append("sudo sysctl -w user.max_user_namespaces=15000")
+    container = "start the container with --security-opt seccomp=unconfined, or --privileged"
+    return Finding("user namespaces", "missing", f"refused: {said}", "; ".join([*remedies, container]))
 
 
 def store_file_system() -> Finding:

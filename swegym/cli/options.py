@@ -19,7 +19,7 @@ Jobs = Annotated[
     int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="How many at a time; one per core if left out.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N tasks.")]
-Redo = Annotated[bool, typer.Option("--redo", help="Start again instead of going on.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Start again; what is there is moved aside.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from swegym.cli.build import build_missing
-from swegym.cli.options import Jobs, Json, Limit, TaskGlobs, cores
+from swegym.cli.options import Jobs, Json, Limit, Redo, TaskGlobs, cores
 from swegym.cli.progress import Board, outcome_of
 from swegym.cli.screen import note, print_json, say
 from swegym.errors import InputError
@@ -55,6 +55,7 @@ def run(
     evaluation: Annotated[
         bool, typer.Option("--eval", help="This run measures the policy: refuse any guidance.")
     ] = False,
+    redo: Redo = False,
     as_json: Json = False,
 ) -> None:
     """Attempt tasks with a policy and record every episode. The same command goes on where it stopped.
@@ -86,6 +87,8 @@ def run(
     resolved = resolve(given, overrides or [], config)
     if evaluation:
         refuse_guidance(resolved)
+    if redo:
+        set_aside(resolved.out)
     folder = carry_out(resolved)
     summary = summarise(folder.path.name, folder.trajectories())
     if as_json:
@@ -159,3 +162,14 @@ def refuse_guidance(config: RunConfig) -> None:
             "a run that measures a policy (--eval) takes no guidance",
             "Leave out --guide, or leave out --eval.",
         )
+
+
+def set_aside(folder: Path) -> None:
+    """Move a run out of the way, so that its folder is free; nothing is deleted."""
+    if not folder.exists():
+        return
+    number = 1
+    while (place := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    folder.rename(place)
+    note(f"the earlier run is now {place}")
