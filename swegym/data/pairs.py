@@ -89,7 +89,11 @@ class _Side:
     trajectory: Trajectory
     opening: list[Message]
     completion: list[Message]
-    characters: int
+
+    def fits(self, longest: int | None) -> bool:
+        if longest is None:
+            return True
+        return sum(len(json.dumps(m, ensure_ascii=False)) for m in [*self.opening, *self.completion]) <= longest
 
 
 def _side(trajectory: Trajectory) -> _Side:
@@ -100,8 +104,7 @@ def _side(trajectory: Trajectory) -> _Side:
         messages.append(bare)
     spoken = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     first, end = (spoken[0], spoken[-1] + 1) if spoken else (len(messages), len(messages))
-    characters = sum(len(json.dumps(message, ensure_ascii=False)) for message in messages[:end])
-    return _Side(trajectory, messages[:first], messages[first:end], characters)
+    return _Side(trajectory, messages[:first], messages[first:end])
 
 
 def _usable(success: _Side, failures: list[_Side], longest: int | None) -> tuple[list[_Side], str]:
@@ -109,7 +112,7 @@ def _usable(success: _Side, failures: list[_Side], longest: int | None) -> tuple
     source = success.trajectory
     if source.guidance is not None and echoes(source.messages, source.guidance):
         return [], ECHO
-    if longest is not None and success.characters > longest:
+    if not success.fits(longest):
         return [], TOO_LONG
     prompt = (success.opening, source.tools)
     rules: list[tuple[str, Callable[[_Side], bool]]] = [
@@ -117,7 +120,7 @@ def _usable(success: _Side, failures: list[_Side], longest: int | None) -> tuple
         (OTHER_OPENING, lambda other: (other.opening, other.trajectory.tools) == prompt),
         (SAME_MESSAGES, lambda other: other.completion != success.completion),
         (SAME_PATCH, lambda other: other.trajectory.patch.strip() != source.patch.strip()),
-        (TOO_LONG, lambda other: longest is None or other.characters <= longest),
+        (TOO_LONG, lambda other: other.fits(longest)),
     ]
     left = failures
     for reason, keeps in rules:

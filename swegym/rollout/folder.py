@@ -201,12 +201,11 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _whole_lines(path: Path) -> list[bytes]:
+def _whole_lines(path: Path) -> Iterator[bytes]:
     """Lines that end; what follows the last line end is being written, or was torn by a crash."""
-    try:
-        return path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
 
 
 def _set_torn_aside(path: Path, torn: Path) -> None:
