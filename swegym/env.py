@@ -8,6 +8,7 @@ out, the sandbox is closed, and a grader judges the patch in a fresh one. Nothin
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -140,7 +141,7 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
     @property
     def tool_schemas(self) -> list[ToolSchema]:
         """What a policy gets next to the messages: the `tools` list of an OpenAI request."""
-        return [tool.schema for tool in self.tools.values()]
+        return [copy.deepcopy(tool.schema) for tool in self.tools.values()]
 
     # --- the episode --------------------------------------------------------------------------------------------------
 

@@ -52,17 +52,9 @@ def write(context: ToolContext, path: str, content: str) -> str:
         path: The file, relative to the repository's root or absolute. Missing folders are made.
         content: All of the text that the file shall hold.
     """
-    try:
-        before = contents(context, path)
-    except MissingFile:
-        before = None
     store(context, path, content.encode())
-    count = len(content.splitlines())
-    return f"{'Created' if before is None else 'Replaced'} {path}: {count} line{'' if count == 1 else 's'}."
-
-
-class MissingFile(ToolError):
-    """The policy asked for a file that does not exist."""
+    count = content.count("\n") + (not content.endswith("\n") and content != "")
+    return f"Wrote {path}: {count} line{'' if count == 1 else 's'}."
 
 
 def contents(context: ToolContext, path: str) -> bytes:
@@ -71,7 +63,7 @@ def contents(context: ToolContext, path: str) -> bytes:
     try:
         return context.sandbox.read(absolute)
     except FileNotFoundError:
-        raise MissingFile(f"{path} does not exist. Relative paths start at {context.task.workdir}.") from None
+        raise ToolError(f"{path} does not exist. Relative paths start at {context.task.workdir}.") from None
     except IsADirectoryError:
         listing = context.sandbox.exec(["ls", "-Ap", "--", absolute]).stdout.decode("utf-8", "replace").split("\n")
         names = [name for name in listing if name]

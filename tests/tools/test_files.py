@@ -58,8 +58,8 @@ def test_read_cuts_very_long_lines(context):
 
 
 def test_write_creates_folders_and_replaces(context):
-    assert write(context, "new/deep/a.py", "x = 1\n") == "Created new/deep/a.py: 1 line."
-    assert write(context, "new/deep/a.py", "ñ\n\n") == "Replaced new/deep/a.py: 2 lines."
+    assert write(context, "new/deep/a.py", "x = 1\n") == "Wrote new/deep/a.py: 1 line."
+    assert write(context, "new/deep/a.py", "ñ\n\n") == "Wrote new/deep/a.py: 2 lines."
     assert context.sandbox.read("/testbed/new/deep/a.py") == "ñ\n\n".encode()
 
 
