@@ -51,6 +51,12 @@ def _differences(old: object, new: object, role: str = "an expression") -> Itera
     if isinstance(old, ast.AST) and isinstance(new, ast.AST):
         if ast.dump(old) == ast.dump(new):
             return
+        if _is_negation(old, new) or _is_negation(new, old):
+            yield "a negation" if role == "an expression" else f"a negation in {role}"
+            return
+        if _is_off_by_one(old, new) or _is_off_by_one(new, old):
+            yield f"an off-by-one in {role}"
+            return
         if type(old) is not type(new) or isinstance(old, ast.Constant | ast.Name | ast.Attribute):
             yield _replaced(old, new, role)
             return
@@ -64,6 +70,11 @@ def _differences(old: object, new: object, role: str = "an expression") -> Itera
 
 def _list_differences(old: list[object], new: list[object], role: str) -> Iterator[str]:
     before, after = _texts(old), _texts(new)
+    if before != after and sorted(before) == sorted(after):
+        yield {"a statement": "the order of statements", "an argument of a call": "the order of arguments"}.get(
+            role, f"the order of things in {role}"
+        )
+        return
     for what, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if what == "equal":
             continue
@@ -89,18 +100,19 @@ def _role(node: ast.AST, name: str, outer: str) -> str:
         (ast.comprehension, "ifs"): "the condition of a comprehension",
         (ast.For, "iter"): "what a loop runs over",
         (ast.comprehension, "iter"): "what a comprehension runs over",
-        (ast.Return, "value"): "the value that is returned",
+        (ast.Return, "value"): "the return value",
         (ast.Raise, "exc"): "the exception that is raised",
-        (ast.ExceptHandler, "type"): "which exceptions are caught",
+        (ast.ExceptHandler, "type"): "which exception a handler catches",
         (ast.arguments, "defaults"): "a default value",
         (ast.arguments, "kw_defaults"): "a default value",
         (ast.arguments, "args"): "the parameters of the function",
         (ast.arguments, "kwonlyargs"): "the parameters of the function",
-        (ast.Call, "func"): "which function a call goes to",
+        (ast.Call, "func"): "which function or method a call goes to",
         (ast.Call, "args"): "an argument of a call",
         (ast.Call, "keywords"): "an argument of a call",
         (ast.Subscript, "slice"): "an index or slice",
         (ast.BinOp, "op"): "an arithmetic operator",
+        (ast.BoolOp, "op"): "the logical connective of a condition",
         (ast.AugAssign, "op"): "an arithmetic operator",
         (ast.Assign, "value"): "the value that is assigned",
         (ast.AnnAssign, "value"): "the value that is assigned",
@@ -116,18 +128,31 @@ def _role(node: ast.AST, name: str, outer: str) -> str:
 
 
 def _replaced(old: ast.AST, new: ast.AST, role: str) -> str:
-    if isinstance(old, ast.Constant) and isinstance(new, ast.Constant) and role in {"an expression", "a statement"}:
-        if isinstance(old.value, str):
-            return "a piece of text or a pattern"
-        return "a constant"
+    if isinstance(old, ast.Constant) and isinstance(new, ast.Constant):
+        kinds = [("a boolean flag", bool), ("a piece of text or a pattern", str | bytes), ("a number", int | float)]
+        constant = next((phrase for phrase, kind in kinds if isinstance(old.value, kind)), "a constant")
+        return constant if role in {"an expression", "a statement"} else f"{constant} in {role}"
     if isinstance(old, ast.stmt) and isinstance(new, ast.If | ast.Try | ast.With):
         return _missing(new, role)
     return role
 
 
+def _is_negation(one: ast.AST, other: ast.AST) -> bool:
+    if not (isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.Not)):
+        return False
+    return ast.dump(one.operand) == ast.dump(other)
+
+
+def _is_off_by_one(one: ast.AST, other: ast.AST) -> bool:
+    if not (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Add | ast.Sub)):
+        return False
+    by_one = isinstance(one.right, ast.Constant) and one.right.value == 1
+    return by_one and ast.dump(one.left) == ast.dump(other)
+
+
 def _missing(node: object, role: str) -> str:
     phrases: list[tuple[type[ast.AST], str]] = [
-        (ast.If, "a case that is not checked for is missing"),
+        (ast.If, "a check for a case is missing"),
         (ast.Try, "the handling of an exception is missing"),
         (ast.ExceptHandler, "the handling of an exception is missing"),
         (ast.Return, "a return is missing"),

@@ -15,7 +15,7 @@ def described(task):
     [
         ("width + height", "width * height", "area", (10, 10), ("an arithmetic operator",)),
         ("width < 0", "width <= 0", "area", (8, 8), ("a comparison operator in a condition",)),
-        ("height=1)", "height=2)", "area", (6, 6), ("a default value",)),
+        ("height=1)", "height=2)", "area", (6, 6), ("a number in a default value",)),
         (
             "height=1)",
             "height=1, depth=1)",
@@ -23,7 +23,7 @@ def described(task):
             (6, 6),
             ("a parameter is missing", "something is missing in a default value"),
         ),
-        ("== 1", "== 0", "Box.empty", (23, 23), ("the value that is returned",)),
+        ("== 1", "== 0", "Box.empty", (23, 23), ("a number in the return value",)),
         ("in self.items:", "in reversed(self.items):", "Box.first", (18, 18), ("what a loop runs over",)),
         (
             "        self.items = items\n",
@@ -37,7 +37,7 @@ def described(task):
             "    if not height:\n        return 0\n    return width + height\n",
             "area",
             (9, 10),
-            ("a case that is not checked for is missing",),
+            ("a check for a case is missing",),
         ),
         (
             '"square": 4',
@@ -46,7 +46,24 @@ def described(task):
             (3, 3),
             ("something is missing in the value that is assigned",),
         ),
-        ("ValueError(width)", "TypeError(width)", "area", (9, 9), ("which function a call goes to",)),
+        ("width < 0", "not width < 0", "area", (8, 8), ("a negation in a condition",)),
+        ("width < 0", "width < 0 or not height", "area", (8, 8), ("a condition",)),
+        (
+            "return width + height",
+            "return width + height + 1",
+            "area",
+            (10, 10),
+            ("an off-by-one in the return value",),
+        ),
+        ("len(self.items)", "len(self)", "Box.empty", (23, 23), ("an argument of a call",)),
+        (
+            "        for item in self.items:\n            return item\n        return None\n",
+            "        return None\n        for item in self.items:\n            return item\n",
+            "Box.first",
+            (17, 20),
+            ("the order of statements",),
+        ),
+        ("ValueError(width)", "TypeError(width)", "area", (9, 9), ("which function or method a call goes to",)),
     ],
 )
 def test_one_edit_is_placed_and_named(make_task, old, new, function, lines, kinds):
