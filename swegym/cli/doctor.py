@@ -18,7 +18,8 @@ import typer
 
 from swegym import paths
 from swegym.cli.options import Json
-from swegym.cli.screen import note, print_json, say, show_table
+from swegym.cli.progress import Board
+from swegym.cli.screen import print_json, say, show_table
 from swegym.errors import SwegymError
 
 CAN_CARRY_OVERLAYS = ("ext4", "xfs", "btrfs", "tmpfs", "f2fs", "bcachefs", "zfs")
@@ -254,10 +255,17 @@ def contract(name: str) -> list[Finding]:
     """Run the contract suite against one backend; one finding for each check."""
     from swegym.images.store import make_image
     from swegym.sandbox import sandbox_factory
-    from swegym.sandbox.contract import CAPABILITIES, run_contract
+    from swegym.sandbox.contract import CAPABILITIES, CHECKS, run_contract
 
     factory = sandbox_factory(name)
-    note(f"running the sandbox contract against {name}; some checks wait for deadlines")
+    words = {"passed": "ok", "skipped": "skipped", "failed": "failed"}
+    with Board(f"contract of {name}", len(CHECKS)) as board:
+        results = run_contract(
+            factory,
+            make_image((), {}),
+            CLAIMS.get(name, CAPABILITIES),
+            on_result=lambda result: board.end(result.name, words[result.outcome], result.detail),
+        )
     states: dict[str, Literal["ok", "warn", "missing"]] = {"passed": "ok", "skipped": "warn", "failed": "missing"}
     return [
         Finding(
@@ -265,5 +273,5 @@ def contract(name: str) -> list[Finding]:
             states[result.outcome],
             result.detail or f"{result.seconds:.2f} s",
         )
-        for result in run_contract(factory, make_image((), {}, workdir="/"), CLAIMS.get(name, CAPABILITIES))
+        for result in results
     ]

@@ -37,7 +37,10 @@ class CheckResult:
 
 
 def run_contract(
-    factory: Callable[..., Sandbox], image: Image, capabilities: Collection[str] = CAPABILITIES
+    factory: Callable[..., Sandbox],
+    image: Image,
+    capabilities: Collection[str] = CAPABILITIES,
+    on_result: Callable[[CheckResult], None] | None = None,
 ) -> list[CheckResult]:
     """Run every check; those of other capabilities are reported as skipped. Never raises for a failed check."""
     results = []
@@ -52,6 +55,8 @@ def run_contract(
             except Exception as error:  # a backend of somebody else may raise anything; that is what is reported
                 outcome, detail = "failed", f"{type(error).__name__}: {error}"
         results.append(CheckResult(item.name, item.capability, outcome, detail, time.monotonic() - started))
+        if on_result is not None:
+            on_result(results[-1])
     return results
 
 
