@@ -22,7 +22,8 @@ _MARGIN = 30.0  # seconds for the runner itself, beyond the tests' own
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """What a run said. `statuses` holds every test that reported, and "missing" for each expected one that did not.
+    """What a run said. `statuses` holds the expected tests, "missing" where one did not report all its phases, and
+    files that could not be collected; where nothing was expected, every test that reported.
 
     `ending` tells how pytest's process came to its end: "finished" its session; "early" it left or was killed before
     that; a limit by name; "lost" no result came out of the sandbox at all.
@@ -49,11 +50,11 @@ def run_hidden(
     *,
     workdir: str = "/testbed",
 ) -> TestReport:
-    """Run pytest on whole files and report every test.
+    """Run pytest on whole files and report their tests.
 
-    With `expected` ids only the files that hold them are collected, and each id appears in the statuses. With None the
-    files or folders in `paths` are run (default: the visible tests). Test failures, time-outs and early ends are
-    results; `SandboxError` escapes, and `GraderError` where pytest cannot be started at all.
+    With `expected` ids, the files that hold them are run, and exactly those ids are reported. With None the files or
+    folders in `paths` are run (default: the visible tests) and all their tests reported. Test failures, time-outs and
+    early ends are results; `SandboxError` escapes, and `GraderError` where pytest cannot be started at all.
     """
     expected = None if expected is None else tuple(expected)
     if expected is not None:
@@ -66,6 +67,7 @@ def run_hidden(
         "source": _source(),
         "root": workdir,
         "paths": wanted,
+        "expected": expected,
         "pythonpath": list(setup.pythonpath),
         "plugins": list(setup.plugins),
         "options": dict(setup.ini),

@@ -19,22 +19,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from swegym.errors import PatchError, SandboxError
-from swegym.grading.apply import Change, apply_patch
+from swegym.errors import GraderError, PatchError, SandboxError, TaskError
+from swegym.grading.apply import AppliedPatch, Change, apply_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.scratch import EXECUTABLE, LINK
-from swegym.types import Sandbox, SandboxFactory, Status, Task, Verdict
+from swegym.types import Cause, Sandbox, SandboxFactory, Status, Task, Verdict
 
 _TAIL = 20_000  # characters of the tests' output that a verdict keeps
 _TRIES = 2
+_NOT_RUN = (2, 3, 4)  # pytest's exit codes for: interrupted, internal error, usage error (a conftest that fails, too)
 _PASSING = ("passed", "xfailed")
 
 
 def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
     """Judge `patch`. An empty patch, or one that does not apply, is unresolved without a run.
 
-    A run that ends without an answer is tried once more in another sandbox. When it ends so again, the reference fix is
-    run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is judged.
+    A run that breaks off without an answer is tried once more in another sandbox. When there is still none, the
+    reference fix is run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is
+    judged. What goes wrong with the task or the grader is a verdict too, without a judgement.
     """
     if not patch.strip():
         return Verdict(False, "agent", "empty patch")
@@ -42,38 +44,47 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
     try:
         with _timed(seconds, "apply"):
             applied = apply_patch(task, patch)
+        if not applied.changes:
+            return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
+        return _tried(task, applied, open_sandbox, seconds)
     except PatchError as error:
         return Verdict(False, "agent", f"the patch does not apply: {error}", seconds=seconds)
-    if not applied.changes:
-        return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
+    except (TaskError, GraderError) as error:
+        return Verdict(None, error.cause, str(error), seconds=seconds)
 
-    run = _Run()
+
+def _tried(task: Task, applied: AppliedPatch, open_sandbox: SandboxFactory, seconds: dict[str, float]) -> Verdict:
     for _ in range(_TRIES):
-        run = _run(task, applied.changes, open_sandbox, seconds)
-        if run.report is not None and (verdict := _judge(task, run.report, applied.notes, seconds)):
-            return verdict
-    control = _run(task, apply_patch(task, task.gold_patch).changes, open_sandbox, seconds, phase="control")
-    works = control.report is not None and not _failing(task, control.report)
-    output = run.report.output[-_TAIL:] if run.report else ""
-    statuses = run.report.statuses if run.report else {}
-    facts = {"notes": applied.notes, "seconds": seconds, "output": output, "statuses": statuses}
-    if works:
-        return Verdict(False, "agent", f"{run.trouble}, twice; the reference fix runs here", **facts)  # type: ignore[arg-type]
-    cause = "grader" if run.report is not None and run.report.ending == "lost" else "sandbox"
-    return Verdict(None, cause, f"{run.trouble}, twice; and with the reference fix: {control.trouble}", **facts)  # type: ignore[arg-type]
+        run = _run(task, applied, open_sandbox, seconds)
+        if run.report is not None:
+            if verdict := _judge(task, run.report, applied.notes, seconds):
+                return verdict
+            if run.report.finished:
+                break
+    report = run.report or TestReport({}, "", 0.0, "lost")
+    facts = (report.statuses, applied.notes, seconds, report.output[-_TAIL:])
+    if not run.opened:
+        return Verdict(None, "sandbox", run.trouble, *facts)
+    control = _run(task, apply_patch(task, task.gold_patch), open_sandbox, seconds, phase="control")
+    if control.report is not None and not _failing(task, control.report):
+        return Verdict(False, "agent", f"{run.trouble}, and not with the reference fix", *facts)
+    endings: dict[str, Cause] = {"finished": "task", "early": "task", "lost": "grader"}
+    cause = "sandbox" if control.report is None else endings.get(control.report.ending, "sandbox")
+    return Verdict(None, cause, f"{run.trouble}; with the reference fix: {control.trouble}", *facts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
     report: TestReport | None = None  # None when the machine failed
     error: str = ""
+    opened: bool = False  # whether the machine ran at all
 
     @property
     def trouble(self) -> str:
         if self.report is None:
             return f"the sandbox failed: {self.error}"
         return {
-            "finished": "expected tests did not report",
+            "finished": f"pytest did not run the expected tests (exit code {self.report.exit_code})",
             "early": f"pytest ended before its session did (exit code {self.report.exit_code})",
             "time": "the tests ran out of time",
             "lost": "no result came out of the sandbox",
@@ -82,30 +93,34 @@ class _Run:
 
 def _run(
     task: Task,
-    changes: Mapping[str, Change],
+    applied: AppliedPatch,
     open_sandbox: SandboxFactory,
     seconds: dict[str, float],
     phase: str = "",
 ) -> _Run:
+    opened = False
     try:
         with _timed(seconds, phase or "open"):
             sandbox = open_sandbox(task.image)
+        opened = True
         with sandbox:
             with _timed(seconds, phase or "apply"):
-                _write_tree(sandbox, task, changes)
+                _write_tree(sandbox, task, applied.changes)
             with _timed(seconds, phase or "run"):
-                return _Run(run_hidden(sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir))
+                report = run_hidden(sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir)
+        return _Run(report, opened=True)
     except SandboxError as error:
-        return _Run(error=str(error))
+        return _Run(error=str(error), opened=opened)
 
 
 def _judge(task: Task, report: TestReport, notes: tuple[str, ...], seconds: Mapping[str, float]) -> Verdict | None:
-    """The verdict, or None when the run ended before it could say: only missing tests stand against the patch."""
+    """The verdict, or None when only missing tests stand against the patch and pytest did not end as it should."""
     failing = _failing(task, report)
     output = report.output[-_TAIL:]
     if not failing:
         return Verdict(True, None, "all expected tests passed", report.statuses, notes, dict(seconds), output)
-    if not report.finished and all(status == "missing" for status in failing.values()):
+    proper = report.finished and report.exit_code not in _NOT_RUN
+    if not proper and set(failing.values()) == {"missing"} and "error" not in report.statuses.values():
         return None
     shown = ", ".join(f"{test} {status}" for test, status in list(failing.items())[:3])
     more = f" and {len(failing) - 3} more" if len(failing) > 3 else ""
