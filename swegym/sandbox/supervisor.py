@@ -17,6 +17,7 @@ import array
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -44,6 +45,8 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     # What a machine leaves behind when it ends becomes ours to reap, so that its cgroup is empty when we say so.
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    gc.disable()
+    gc.freeze()  # a collection in a child would touch, and so copy, every page
     children: set[int] = set()
     waiting = select.poll()
     for descriptor in (channel.fileno(), owner, wake):
