@@ -9,6 +9,8 @@ import errno
 import sys
 from collections.abc import Sequence
 
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit. What a person can mend is shown as one message; anything else is a bug and a traceback."""
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         show_error(f"{place}: {error.strerror}. {remedy}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        show_error("interrupted; what was finished is kept, and the same command goes on from there.")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            show_error("interrupted. What was finished is kept, and the same command goes on from there.")
+        raise
