@@ -1,5 +1,12 @@
 """A run on a real package in real machines: plain attempts fail, a hint follows, the guided one is graded; pairs."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from swegym.data import make_pairs
@@ -73,3 +80,38 @@ def test_the_reference_fix_is_resolved_and_nop_is_not(task, tmp_path):
     (gold,) = collect(config(tmp_path / "gold", policy="gold")).trajectories()
     (nop,) = collect(config(tmp_path / "nop", policy="nop")).trajectories()
     assert (gold.verdict.resolved, nop.verdict.resolved) == (True, False)
+
+
+def sleepers(seconds: str) -> list[Path]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if command[:2] == [b"sleep", seconds.encode()]:
+            found.append(process)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_leaves_nothing_running(task, tmp_path, kill):
+    seconds = f"{60 + kill}.{os.getpid()}"  # nobody else's
+    script = Path(__file__).with_name("sleeping_run.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "run"), seconds], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n", process.communicate()
+    assert sleepers(seconds)
+    process.send_signal(kill)
+    started = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - started < 10
+    if kill == signal.SIGINT:
+        assert b"KeyboardInterrupt" in said
+    deadline = time.monotonic() + 5
+    while sleepers(seconds) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not sleepers(seconds)
+    assert RunFolder(tmp_path / "run").trajectories() == []
