@@ -117,7 +117,7 @@ def _is_plain(path: str) -> bool:
 def _compare(task: Task, listed: Mapping[str, _Listed], found: Mapping[str, _Found]) -> Extraction:
     notes = []
     with ScratchRepository(task.pristine, task.base_commit) as scratch:
-        base = scratch.base_files()
+        base = scratch.base_files
         unread = _unread(listed, found)
         notes += [f"{path}: {why}; set aside" for path, why in unread.items()]
         changed: dict[str, _Found | None] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _TEST_TOOLS = frozenset(
 class PathRules:
     """The rules of one task."""
 
-    base: dict[str, Entry]
+    base: Mapping[str, Entry]
     base_links: dict[str, str]  # path -> target
     reference: frozenset[str]  # paths that the gold patch touches
     hidden: frozenset[str]
@@ -109,7 +109,7 @@ def _rules(
     name: str,
 ) -> PathRules:
     with ScratchRepository(pristine, commit) as scratch:
-        base = scratch.base_files()
+        base = scratch.base_files
         targets = scratch.read_blobs(entry.blob for entry in base.values() if entry.mode == LINK)
         links = {
             path: targets[entry.blob].decode("utf-8", "surrogateescape")

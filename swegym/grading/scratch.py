@@ -6,6 +6,7 @@ attributes and no work tree. Nothing that an agent wrote is ever a git directory
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -68,6 +69,9 @@ class ScratchRepository:
         if not objects.is_dir():
             raise GraderError(f"{pristine}: not a bare git repository. Build the task again: swegym tasks build.")
         self.commit = commit
+        self.base_files: Mapping[str, Entry] = {}
+        """Every path of the base commit."""
+        self._pristine = pristine
         self._folder = Path(tempfile.mkdtemp(prefix="swegym-git-"))
         self._empty = self._folder / "empty"
         self._empty.mkdir()
@@ -80,7 +84,8 @@ class ScratchRepository:
         (self._folder / "info/exclude").write_text("\n".join(_GENERATED) + "\n")
 
     def __enter__(self) -> ScratchRepository:
-        self.git("read-tree", self.commit)
+        index, self.base_files = _base(self._pristine, self.commit)
+        (self._folder / "index").write_bytes(index)
         return self
 
     def __exit__(
@@ -112,14 +117,8 @@ class ScratchRepository:
             raise GitFailed(arguments[0], reason)
         return done.stdout
 
-    def base_files(self) -> dict[str, Entry]:
-        """Every path of the base commit."""
-        entries = {}
-        for line in _records(self.git("ls-tree", "-r", "-z", "--full-tree", self.commit)):
-            facts, _, path = line.partition("\t")
-            mode, _, blob = facts.split(" ")
-            entries[path] = Entry(mode, blob)
-        return entries
+    def index(self) -> bytes:
+        return (self._folder / "index").read_bytes()
 
     def read_blobs(self, blobs: Iterable[str]) -> dict[str, bytes]:
         """The content of blobs, by id."""
@@ -188,6 +187,22 @@ class ScratchRepository:
             if not pattern.startswith("!"):
                 found[path] = not source.endswith(".gitignore")
         return found
+
+
+@functools.lru_cache(maxsize=32)
+def _base(pristine: Path, commit: str) -> tuple[bytes, Mapping[str, Entry]]:
+    """The index file of a base commit, and what is in it."""
+    scratch = ScratchRepository(pristine, commit)
+    try:
+        scratch.git("read-tree", commit)
+        entries = {}
+        for line in _records(scratch.git("ls-tree", "-r", "-z", "--full-tree", commit)):
+            facts, _, path = line.partition("\t")
+            mode, _, blob = facts.split(" ")
+            entries[path] = Entry(mode, blob)
+        return scratch.index(), entries
+    finally:
+        scratch.__exit__(None, None, None)
 
 
 def _records(output: bytes) -> list[str]:
