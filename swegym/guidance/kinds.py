@@ -51,6 +51,9 @@ def _differences(old: object, new: object, role: str = "an expression") -> Itera
     if isinstance(old, ast.AST) and isinstance(new, ast.AST):
         if ast.dump(old) == ast.dump(new):
             return
+        if isinstance(old, ast.Attribute) and isinstance(new, ast.Attribute) and old.attr == new.attr:
+            yield from _differences(old.value, new.value)
+            return
         if _is_negation(old, new) or _is_negation(new, old):
             yield "a negation" if role == "an expression" else f"a negation in {role}"
             return
@@ -74,6 +77,10 @@ def _list_differences(old: list[object], new: list[object], role: str) -> Iterat
         yield {"a statement": "the order of statements", "an argument of a call": "the order of arguments"}.get(
             role, f"the order of things in {role}"
         )
+        return
+    if len(old) == len(new) and role != "a statement":
+        for left, right in zip(old, new, strict=True):  # operands and arguments keep their places, statements move
+            yield from _differences(left, right, role)
         return
     for what, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if what == "equal":
@@ -132,8 +139,10 @@ def _replaced(old: ast.AST, new: ast.AST, role: str) -> str:
         kinds = [("a boolean flag", bool), ("a piece of text or a pattern", str | bytes), ("a number", int | float)]
         constant = next((phrase for phrase, kind in kinds if isinstance(old.value, kind)), "a constant")
         return constant if role in {"an expression", "a statement"} else f"{constant} in {role}"
-    if isinstance(old, ast.stmt) and isinstance(new, ast.If | ast.Try | ast.With):
+    if isinstance(old, ast.Pass) or (isinstance(old, ast.stmt) and isinstance(new, ast.If | ast.Try | ast.With)):
         return _missing(new, role)
+    if isinstance(old, ast.Assign | ast.AugAssign) and isinstance(new, ast.Assign | ast.AugAssign):
+        return "an assignment"
     return role
 
 
@@ -174,7 +183,7 @@ def _missing(node: object, role: str) -> str:
     for kind, phrase in phrases:
         if isinstance(node, kind):
             return phrase
-    return f"something is missing in {role}"
+    return "a statement is missing" if isinstance(node, ast.stmt) else f"something is missing in {role}"
 
 
 def _superfluous(node: object, role: str) -> str:
