@@ -17,6 +17,7 @@ import contextlib
 import errno
 import json
 import os
+import posixpath
 import secrets
 import select
 import shutil
@@ -35,20 +36,14 @@ from swegym.sandbox import machines
 from swegym.sandbox.base import USER, Base, load_base
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
-from swegym.sandbox.supervisor import clean
+from swegym.sandbox.supervisor import ACCESS, clean
 from swegym.types import ExecResult, Image, Snapshot
 
 _START_TIMEOUT = 20.0
 _KILL_TIMEOUT = 5.0
+_ACCESS_TIMEOUT = 30.0
 _MOST_READ = 256 << 20
 _READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
-_READ = '[ -d "$1" ] && exit 21; [ -e "$1" ] || exit 22; [ -f "$1" ] || exit 23; exec cat -- "$1"'
-_WRITE = """
-[ -d "$1" ] && exit 21
-case "$1" in ?*/*) [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}" || exit 1;; esac
-cat >"$1" || exit 1
-[ -z "$2" ] || chmod +x -- "$1"
-"""
 
 
 class BubblewrapSandbox:
@@ -95,7 +90,14 @@ class BubblewrapSandbox:
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
         started = time.monotonic()
         kills = self._cgroup.out_of_memory_kills() if self._cgroup else 0
-        done = self._run(argv, cwd or self.image.workdir, env or {}, stdin, timeout, self.limits.output_bytes)
+        request = {
+            "argv": argv,
+            "cwd": cwd or self.image.workdir,
+            "environment": {**self._environment, **(env or {})},
+            "rlimits": self._rlimits(),
+            "cgroups": self._cgroup.entries() if self._cgroup else [],
+        }
+        done = self._run(request, stdin, timeout, self.limits.output_bytes)
         seconds = time.monotonic() - started
         limit: Any = done.stopped
         code = 137
@@ -112,16 +114,13 @@ class BubblewrapSandbox:
         return ExecResult(code, done.stdout, done.stderr, seconds, limit, done.truncated)
 
     def read(self, path: str) -> bytes:
-        done = self._run(["/bin/bash", "-c", _READ, "read", path], self.image.workdir, {}, None, 120, _MOST_READ)
-        self._raise_for(done, path, "read")
-        if done.truncated:
+        done = self._access({"file": "read", "most": _MOST_READ + 1}, path, None)
+        if len(done.stdout) > _MOST_READ:
             raise OSError(errno.EFBIG, f"larger than the {_MOST_READ} bytes that can be read at once", path)
         return done.stdout
 
     def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
-        argv = ["/bin/bash", "-c", _WRITE, "write", path, "x" if executable else ""]
-        done = self._run(argv, self.image.workdir, {}, data, 120, 10_000)
-        self._raise_for(done, path, "write")
+        self._access({"file": "write", "most": len(data), "executable": executable}, path, data)
 
     def snapshot(self) -> Snapshot:
         """Copy the writable layer as it is now; the sandbox goes on. The copy lives as long as this process."""
@@ -224,9 +223,8 @@ class BubblewrapSandbox:
                     raise SandboxDied(f"the writable layer {self._upper} is gone: something outside removed it.")
                 self._start()
 
-    def _run(
-        self, argv: list[str], cwd: str, env: Mapping[str, str], stdin: bytes | None, timeout: float, keep: int
-    ) -> Pumped:
+    def _run(self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None) -> Pumped:
+        """Have the supervisor do one request in the machine."""
         self._check()
         opened: list[int] = []
         try:
@@ -239,15 +237,7 @@ class BubblewrapSandbox:
                 feed_theirs, feed = os.pipe()
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
-            payload = {
-                "argv": argv,
-                "cwd": cwd,
-                "environment": {**self._environment, **env},
-                "pid": self._pid,
-                "rlimits": self._rlimits(),
-                "cgroups": self._cgroup.entries() if self._cgroup else [],
-            }
-            self._supervisor.request(b"x", payload, [*theirs, self._pidfd])
+            self._supervisor.request(b"x", {**request, "pid": self._pid}, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)
@@ -300,19 +290,26 @@ class BubblewrapSandbox:
                 continue
         return total
 
-    def _raise_for(self, done: Pumped, path: str, verb: str) -> None:
-        if done.status == b"exit 0":
-            return
-        if done.status == b"exit 21":
-            raise IsADirectoryError(errno.EISDIR, "is a directory", path)
-        if done.status == b"exit 22":
-            raise FileNotFoundError(errno.ENOENT, "no such file", path)
-        if done.status == b"exit 23":
-            raise PermissionError(errno.EPERM, "not a regular file", path)
+    def _access(self, request: dict[str, Any], path: str, data: bytes | None) -> Pumped:
+        """Read or write one file; what is wrong with the path is an OSError, with the machine a SandboxError."""
+        limits = {"RLIMIT_FSIZE": self.limits.disk_bytes}
+        request |= {"path": posixpath.join(self.image.workdir, path), "rlimits": limits}
+        done = self._run(request, data, _ACCESS_TIMEOUT, None)
+        if done.stopped == "disk":
+            raise OSError(errno.ENOSPC, "the sandbox's disk is full", path)
+        verb, _, code = (done.status or b"").decode().partition(" ")
+        if verb != "exit":
+            raise SandboxError(f"cannot {request['file']} {path}: the machine stopped ({done.stopped or code}).")
+        if code == "0":
+            return done
         said = done.stderr.decode("utf-8", "replace").strip()
-        if done.stopped or not done.status or done.status.startswith(b"gone"):
-            raise SandboxError(f"cannot {verb} {path}: the machine stopped ({done.stopped or said or done.status!r}).")
-        raise PermissionError(errno.EACCES, said or f"cannot {verb}", path)
+        kind, number, text = {
+            ACCESS["directory"]: (IsADirectoryError, errno.EISDIR, "is a directory"),
+            ACCESS["missing"]: (FileNotFoundError, errno.ENOENT, "no such file"),
+            ACCESS["special"]: (PermissionError, errno.EPERM, "not a regular file"),
+            ACCESS["full"]: (OSError, errno.ENOSPC, "the sandbox's disk is full"),
+        }.get(int(code), (PermissionError, errno.EACCES, said or f"ended with {code}"))
+        raise kind(number, text, path)
 
 
 def _layer(digest: str) -> Path:

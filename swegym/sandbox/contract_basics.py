@@ -243,6 +243,17 @@ def a_special_file_is_not_read(open_one: Open) -> None:
     box = open_one()
     box.exec("mkfifo pipe")
     raises(PermissionError, lambda: box.read("pipe"))
+    raises(PermissionError, lambda: box.write("pipe", b"x"))
+
+
+@check("shell")
+def a_removed_workdir_is_not_the_end(open_one: Open) -> None:
+    box = open_one()
+    box.exec("rm -rf /testbed")
+    assert box.exec("true").exit_code != 0, "the command line should fail to start there"
+    assert box.exec("pwd", cwd="/tmp").exit_code == 0
+    box.write("back.txt", b"x")
+    assert box.read("back.txt") == b"x"
 
 
 @check("shell")

@@ -126,6 +126,14 @@ def a_fork_bomb_is_contained(open_one: Open) -> None:
 
 
 @check("limits")
+def files_are_reached_while_all_processes_are_used_up(open_one: Open) -> None:
+    box = open_one()
+    box.exec("(for i in $(seq 2000); do sleep 300 & done) 2>/dev/null & sleep 1", timeout=20)
+    box.write("still.txt", b"here")
+    assert box.read("still.txt") == b"here"
+
+
+@check("limits")
 def a_memory_bomb_is_contained(open_one: Open) -> None:
     box = open_one()
     bomb = "head -c 3000000000 /dev/zero | tail"  # tail keeps the one line, all of it

@@ -43,6 +43,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={},  # a command in a machine must not find the owner's environment in its parent
             start_new_session=True,  # Ctrl-C at the owner's terminal is for the owner to handle
             cwd="/",
         )
