@@ -63,7 +63,8 @@ class Output:
 class Reports:
     """What the reporter sent: per test (only the expected ones, where they are known) and phase its outcome."""
 
-    def __init__(self, expected: list[str] | None) -> None:
+    def __init__(self, expected: list[str] | None, word: str) -> None:
+        self._word = word
         self._expected = None if expected is None else frozenset(expected)
         self.phases: dict[str, list[tuple[str, str]]] = {}
         self.broken: list[str] = []
@@ -78,8 +79,10 @@ class Reports:
         self._rest = lines.pop()[-LONGEST_LINE:]
         for line in lines:
             try:
-                kind, name, phase, outcome = json.loads(line.decode("utf-8"))
-            except ValueError:
+                word, kind, name, phase, outcome = json.loads(line.decode("utf-8"))
+            except (ValueError, TypeError):
+                continue
+            if word != self._word:
                 continue
             if kind == "end":
                 self.ended = True
@@ -128,7 +131,8 @@ def parent() -> None:
     private = Path(tempfile.mkdtemp(prefix="pytest-ini-"))
     job["ini"] = str(private / "pytest.ini")
     Path(job["ini"]).write_text(ini_text(job["options"]))
-    reports, output = Reports(job.pop("expected")), Output()
+    job["report_word"] = os.urandom(16).hex()  # so that blind writes to every descriptor are not reports
+    reports, output = Reports(job.pop("expected"), job["report_word"]), Output()
     ending, code = run_child(job, source, reports, output)
     shutil.rmtree(private, ignore_errors=True)
     document = {
@@ -250,7 +254,9 @@ def child() -> int:
     arguments += ["-p", "no:cacheprovider", "--continue-on-collection-errors", *import_mode(paths)]
     for plugin in job["plugins"]:
         arguments += ["-p", plugin]
-    reporter = make_reporter(pytest, job["result"], [str(root / folder) for folder in job["pythonpath"]])
+    reporter = make_reporter(
+        pytest, job["result"], job["report_word"], [str(root / folder) for folder in job["pythonpath"]]
+    )
     code = int(pytest.main(arguments + paths, plugins=[reporter])) if paths else 0
     reporter.send("end", "", "", "")
     return code
@@ -262,14 +268,14 @@ def import_mode(paths: list[str]) -> list[str]:
     return [] if len(set(outside)) == len(outside) else ["--import-mode=importlib"]
 
 
-def make_reporter(pytest: Any, descriptor: int, folders: list[str]) -> Any:
+def make_reporter(pytest: Any, descriptor: int, word: str, folders: list[str]) -> Any:
     process, write, dumps = os.getpid(), os.write, json.dumps
 
     class Reporter:
         def send(self, kind: str, name: str, phase: str, outcome: str) -> None:
             if os.getpid() != process:
                 return  # a fork of a test
-            line = (dumps([kind, name, phase, outcome]) + "\n").encode("ascii")
+            line = (dumps([word, kind, name, phase, outcome]) + "\n").encode("ascii")
             while line:
                 line = line[write(descriptor, line) :]
 

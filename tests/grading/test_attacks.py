@@ -41,6 +41,19 @@ if os.getppid() > 1 and "pytest" in sys.modules:
 """
 CORE = b"def add(a, b):\n    return a - b\n\n\ndef halve(a):\n    return a / 2\n"
 PACKAGE = b"from calc.core import add, halve\n"
+REPORTS = f"""
+import json, os
+for number in range(3, 64):
+    for name in {NAMES}:
+        for phase in ("setup", "call", "teardown"):
+            report = ["test", f"tests/test_core.py::{{name}}", phase, "passed"]
+            for line in (report, ["", *report], ["0" * 32, *report]):
+                try:
+                    os.write(number, json.dumps(line).encode() + b"\\n")
+                except OSError:
+                    pass
+os._exit(0)
+""".encode()
 TO_PARENT = b"""\
     for number in range(64):
         for pid in (os.getppid(), 1):
@@ -114,6 +127,7 @@ ATTACKS = {
         (),
         {},
     ),
+    "made-up reports on every descriptor": ({"calc/core.py": CORE + REPORTS}, (), {}),
     "kill the parent": (
         {"calc/__init__.py": PACKAGE + FORGE + b"    os.write(1, line)\n    os.kill(os.getppid(), 9)\n"},
         (),
