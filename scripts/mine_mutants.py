@@ -68,12 +68,13 @@ def mine(arguments: argparse.Namespace) -> Iterator[mining.Mined]:
     baseline = mining.prepare(project, open_sandbox, run_hidden)
     reached = sum(len(lines) for lines in baseline.reached.values())
     print(f"# {len(baseline.passing)} tests in {baseline.seconds:.1f} s reach {reached} statements", file=sys.stderr)
-    found, taken = 0, set()
-    for number, (path, mutation) in enumerate(mining.candidates(baseline, arguments.seed)):
-        if number >= arguments.tries or found >= arguments.count:
+    found, tried, taken = 0, 0, set()
+    for path, mutation in mining.candidates(baseline, arguments.seed):
+        if found >= arguments.count or tried >= arguments.tries:
             return
         if mutation.function in taken or (arguments.operator and mutation.operator not in arguments.operator):
             continue  # one bug per function is variety enough
+        tried += 1
         result = mining.examine(project, baseline, path, mutation, arguments.seed, open_sandbox, run_hidden, wanted)
         said = result if isinstance(result, str) else f"kept: rank {result.rank} of {result.lines}"
         print(f"# {path}:{mutation.line} {mutation.operator} in {mutation.function}: {said}", file=sys.stderr)

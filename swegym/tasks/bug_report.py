@@ -6,6 +6,7 @@ tests that the reader has. Neither names the edited code, and hidden tests are n
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ _SHOWN_TESTS = 3
 _MESSAGE_LINES = 8
 _MESSAGE_LENGTH = 500
 _RESULT_LENGTH = 600
+_EMPTY = ("", "fails", "AssertionError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +54,40 @@ def bug_report(package: str, version: str, reproduction: Reproduction | None, fa
     """The text of the issue. `failures` are visible tests that fail, with what each says."""
     parts = [_title(package, reproduction), ""]
     if reproduction is not None:
-        session = [f">>> {line}" for line in (*reproduction.imports, reproduction.call)]
-        parts += [f"With {package} {version} I get this:", ""]
-        parts += [_indented("\n".join([*session, reproduction.got])), ""]
-        parts += ["It should be this:", "", _indented(reproduction.expected), ""]
+        call, got, expected = _printed(reproduction)
+        session = [f">>> {line}" for line in (*reproduction.imports, call)]
+        parts += [f"With {package} {version} I get this:", "", _indented("\n".join([*session, got])), ""]
+        parts += ["It should be this:", "", _indented(expected), ""]
         parts += ["Tests of the repository fail with it:", ""]
     else:
         parts += [
             f"Something that used to work is broken in {package} {version}. These tests of the repository fail:",
             "",
         ]
-    # The shortest message is the easiest to read.
-    ordered = sorted(failures, key=lambda test: (len(failures[test]), test))
+    # The shortest message is the easiest to read; one that says nothing but that an assertion failed comes last.
+    ordered = sorted(failures, key=lambda test: (failures[test] in _EMPTY, len(failures[test]), test))
     for test in ordered[:_SHOWN_TESTS]:
-        parts += [f"`{test}`", "", _indented(shortened(failures[test])), ""]
+        said = [] if failures[test] in _EMPTY else ["", _indented(shortened(failures[test]))]
+        parts += [f"`{test}`", *said, ""]
     if len(ordered) > _SHOWN_TESTS:
-        more = len(ordered) - _SHOWN_TESTS
-        parts += [f"and {more} more. There may be other cases that no test in the repository covers.", ""]
-    else:
-        parts += ["There may be other cases that no test in the repository covers.", ""]
+        parts += [f"and {len(ordered) - _SHOWN_TESTS} more.", ""]
+    parts.append("There may be other cases that no test in the repository covers.")
     lines = "\n".join(parts).strip().splitlines()
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _printed(one: Reproduction) -> tuple[str, str, str]:
+    """Call, result and due result; text of several lines is printed, unless spaces at line ends would not be seen."""
+    texts = []
+    for shown in (one.got, one.expected):
+        try:
+            value = ast.literal_eval(shown)
+        except (SyntaxError, ValueError):
+            value = None
+        if not isinstance(value, str) or "\n" not in value.strip("\n") or re.search(r"[ \t]$", value, re.MULTILINE):
+            return one.call, one.got, one.expected
+        texts.append(value)
+    return f"print({one.call})", texts[0], texts[1]
 
 
 def shortened(message: str) -> str:

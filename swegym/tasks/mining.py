@@ -179,6 +179,10 @@ def examine(
             return "not noticed"
         if len(failing) > MOST_BROKEN * len(baseline.passing):
             return f"breaks {len(failing)} of {len(baseline.passing)} tests"
+        if wanted_rank is not None:
+            rank, _ = suspicion(baseline.reached, failing, path, mutation.line)
+            if rank not in wanted_rank:
+                return f"rank {rank}, as it seems"
         again = run(sandbox, setup)
         if not again.finished or _broken(again, baseline.passing) != failing:
             return "not the same twice"
@@ -211,12 +215,14 @@ def examine(
         expected = _outcomes(sandbox, calls)
 
     messages = {test: notes[test]["message"] or "fails" for test in shown if test in notes}
+    if all(message.startswith(("NameError", "UnboundLocalError")) for message in messages.values()):
+        return "a missing name, which no test is needed to find"
     reproduction = bug_report.choose(
         bug_report.Reproduction(tuple(one["imports"]), one["shown"], one["result"], due["result"])
         for one, due in zip(got, expected, strict=True)
     )
     issue = bug_report.bug_report(project.package, project.release.version, reproduction, messages)
-    if leak := _leak(issue, path, mutation, hidden):
+    if leak := _leak(issue, path, mutation, hidden, baseline.suite):
         return f"the report would name {leak}"
     recipe = MutantRecipe(
         source="mutant",
@@ -292,12 +298,11 @@ def _traced_run(
     except FileNotFoundError as error:
         raise TaskError(f"{project.package}: the traced test run failed: {ran.text[-2000:]}") from error
     ids = [note["test"] for note in noted["tests"]]
-    reached = {
-        path.removeprefix(f"{WORKDIR}/"): {
-            int(line): frozenset(ids[n] for n in numbers) for line, numbers in lines.items()
-        }
-        for path, lines in noted["reached"].items()
-    }
+    reached: dict[str, dict[int, frozenset[str]]] = {}
+    for place, lines in noted["reached"].items():
+        path = place.removeprefix(f"{WORKDIR}/")
+        if not any(is_under(path, folder) for folder in project.test_paths):
+            reached[path] = {int(line): frozenset(ids[number] for number in numbers) for line, numbers in lines.items()}
     return {note["test"]: note for note in noted["tests"]}, reached
 
 
@@ -364,12 +369,15 @@ def _grouped(tests: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {path: tuple(names) for path, names in groups.items()}
 
 
-def _leak(issue: str, path: str, mutation: Mutation, hidden: Iterable[str]) -> str | None:
+def _leak(issue: str, path: str, mutation: Mutation, hidden: Collection[str], suite: Suite) -> str | None:
     """What of the answer the issue gives away, if anything."""
     if re.search(rf"(?<![\w/.-]){re.escape(path)}\b", issue) or f"line {mutation.line}" in issue:
         return "the edited file or line"
-    words = set(issue.replace("`", " ").replace("[", " ").replace("::", " ").split())
-    for function in hidden:
-        if function in issue.split("`") or function.rpartition("::")[2] in words:
+    # A visible test may have the same short name as a hidden one.
+    visible = {function.rpartition("::")[2] for function in suite.functions if function not in hidden}
+    words = set(re.findall(r"\w+", issue))
+    for function in sorted(hidden):
+        name = function.rpartition("::")[2]
+        if re.search(rf"{re.escape(function)}(?!\w)", issue) or (name in words and name not in visible):
             return function
     return None
