@@ -53,10 +53,13 @@ def difference(old: Path, new: Path, paths: Iterable[str], exclude: Iterable[str
     trees = []
     for number, tree in enumerate((old, new)):
         variables = {"GIT_INDEX_FILE": str(scratch / f"index-{number}"), "GIT_WORK_TREE": str(tree)}
-        specs = [f":(top,literal){path}" for path in paths if (tree / path).exists()]
-        if specs:
-            specs += [f":(top,exclude,literal){path}" for path in exclude]
-            git(scratch, "add", "--all", "--force", "--", *specs, variables=variables, folder=tree)
+        wanted = [f":(top,literal){path}" for path in paths if (tree / path).exists()]
+        if wanted:
+            git(scratch, "add", "--all", "--force", "--", *wanted, variables=variables, folder=tree)
+        # Not by an excluding pattern: beside a literal one in another folder, git lets it exclude everything.
+        for path in exclude:
+            unwanted = f":(top,literal){path}"
+            git(scratch, "rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", unwanted, variables=variables)
         trees.append(git(scratch, "write-tree", variables=variables).strip().decode())
     patch = git(scratch, "diff-tree", "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", *trees)
     return patch.decode("utf-8", "surrogateescape")

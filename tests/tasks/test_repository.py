@@ -113,6 +113,15 @@ def test_the_difference_leaves_out_tests_that_lie_in_the_source(tmp_path: Path) 
     assert "tests" not in patch
 
 
+def test_single_files_can_be_named_beside_tests_elsewhere(tmp_path: Path) -> None:
+    before = tree(tmp_path / "old", {"calc/deep/a.py": b"1\n", "calc/b.py": b"1\n", "tests/test_a.py": b"1\n"})
+    after = tree(tmp_path / "new", {"calc/deep/a.py": b"2\n", "calc/b.py": b"2\n", "tests/test_a.py": b"2\n"})
+    for paths in (["calc/deep/a.py"], ["calc/deep/a.py", "calc/b.py"]):
+        patch = repository.difference(before, after, paths, ["tests"], tmp_path / f"{len(paths)}.git")
+        assert patch.count("diff --git") == len(paths)
+        assert "tests" not in patch
+
+
 def test_a_path_that_only_one_release_has_is_added_or_deleted(tmp_path: Path) -> None:
     before = tree(tmp_path / "old", {"calc.py": b"1\n"})
     after = tree(tmp_path / "new", {"calc/__init__.py": b"1\n"})
