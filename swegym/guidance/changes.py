@@ -2,26 +2,34 @@
 
 A place is the innermost function (or class, or the module level) that holds edited lines, in base numbering; for lines
 that are only added it is the function of the base version that they end up in, and the lines are their neighbours.
-Files that are not Python, or do not parse, count as one module level and have no kinds.
+Files that are not Python, or do not parse, count as one module level and have no kinds. Version numbers are left out.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import unidiff
 
+from swegym import syntax
 from swegym.errors import PatchError, TaskError
 from swegym.guidance.kinds import MODULE, Scope, kinds_by_function
 from swegym.types import Task
 
+CLUSTER_GAP = 20  # unedited lines between two edits from which they count as two places
+_VERSION = re.compile(r"\s*(__version__|version|VERSION|__date__)\s*(:\s*\w+\s*)?=")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Edited lines of one function, in base numbering; `weight` counts the lines that the patch removes and adds."""
+    """A function that is edited. `first` to `last` are base lines: where, if it is long, most of it is edited.
+
+    `weight` counts the lines that the patch removes and adds in the whole function.
+    """
 
     path: str
     function: str  # qualified name, a class's name for lines of its body, or MODULE
@@ -84,20 +92,24 @@ def _apply(before: str, file: unidiff.PatchedFile) -> str:
 
 
 def _runs(hunk: unidiff.Hunk) -> Iterator[_Run]:
+    """Neighbouring edited lines, except those that only change a version number."""
     # An empty side of a hunk is numbered by the line before it.
     old = hunk.source_start + (0 if hunk.source_length else 1)
     new = hunk.target_start + (0 if hunk.target_length else 1)
     removed = added = 0
+    telling = False
     for line in [*hunk, None]:
+        edited = line is not None and (line.is_added or line.is_removed)
+        telling = telling or (edited and not _VERSION.match(line.value))
         if line is not None and line.is_removed:
             removed += 1
         elif line is not None and line.is_added:
             added += 1
         elif line is None or line.is_context:
-            if removed or added:
+            if telling:
                 before = (old, old + removed - 1) if removed else (max(old - 1, 1), old)
                 yield _Run(before, (new, new + added - 1) if added else None, removed + added)
-            old, new, removed, added = old + removed + 1, new + added + 1, 0, 0
+            old, new, removed, added, telling = old + removed + 1, new + added + 1, 0, 0, False
 
 
 def _places(path: str, before: str, after: str, runs: list[_Run]) -> list[Place]:
@@ -112,24 +124,31 @@ def _places(path: str, before: str, after: str, runs: list[_Run]) -> list[Place]
         while name != MODULE and name not in known:
             name = name.rpartition(".")[0] or MODULE
         by_function.setdefault(name, []).append(run)
-    return [
-        Place(
-            path,
-            name,
-            min(min(run.before[0] for run in runs), end),
-            min(max(run.before[1] for run in runs), end),
-            sum(run.weight for run in runs),
-            kinds.get(name, ()),
-        )
-        for name, runs in by_function.items()
-    ]
+    found = []
+    for name, edits in by_function.items():
+        first, last = _densest(edits)
+        weight = sum(run.weight for run in edits)
+        found.append(Place(path, name, min(first, end), min(last, end), weight, kinds.get(name, ())))
+    return found
+
+
+def _densest(runs: list[_Run]) -> tuple[int, int]:
+    """First and last line of the heaviest cluster of runs."""
+    clusters: list[list[_Run]] = []
+    for run in sorted(runs, key=lambda run: run.before):
+        if clusters and run.before[0] - clusters[-1][-1].before[1] <= CLUSTER_GAP:
+            clusters[-1].append(run)
+        else:
+            clusters.append([run])
+    heaviest = max(clusters, key=lambda cluster: sum(run.weight for run in cluster))
+    return heaviest[0].before[0], max(run.before[1] for run in heaviest)
 
 
 def _parse(path: str, text: str) -> ast.Module | None:
     if not path.endswith(".py"):
         return None
     try:
-        return ast.parse(text)
+        return syntax.parse(text)
     except (SyntaxError, ValueError):
         return None
 

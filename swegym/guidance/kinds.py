@@ -52,7 +52,9 @@ def _differences(old: object, new: object, role: str = "an expression") -> Itera
         if ast.dump(old) == ast.dump(new):
             return
         if isinstance(old, ast.Attribute) and isinstance(new, ast.Attribute) and old.attr == new.attr:
-            yield from _differences(old.value, new.value)
+            yield from _differences(
+                old.value, new.value, "an expression" if role.startswith("which function") else role
+            )
             return
         if _is_negation(old, new) or _is_negation(new, old):
             yield "a negation" if role == "an expression" else f"a negation in {role}"
@@ -170,6 +172,7 @@ def _missing(node: object, role: str) -> str:
         (ast.While, "a loop is missing"),
         (ast.With, "a context manager is missing"),
         (ast.Global, "a definition is missing"),  # what `_own_code` leaves of a nested definition
+        (ast.alias, "an import is missing"),
         (ast.Import, "an import is missing"),
         (ast.ImportFrom, "an import is missing"),
         (ast.Assign, "an assignment is missing"),

@@ -37,6 +37,8 @@ class OracleOptions(Config):
 def oracle(options: OracleOptions) -> Teacher:
     def teach(task: Task, trajectory: Trajectory, verdict: Verdict) -> Guidance | None:
         fix = places(task, task.gold_patch)
+        # A place without a kind is a changed comment, where anything else is a place too.
+        fix = [place for place in fix if place.kinds] or fix
         if not fix:
             return None
         written = {
@@ -65,7 +67,10 @@ def _plan(fix: list[Place]) -> str:
         if kinds:
             sentences.append(f"There it is about {_listed(list(dict.fromkeys(kinds))[:3])}.")
     size = sum(place.weight for place in fix)
-    sentences.append("A small edit is enough." if size <= 6 else f"Expect to touch about {size} lines.")
+    if size <= 6:
+        sentences.append("A small edit is enough.")
+    elif size <= 60:
+        sentences.append(f"Expect to touch about {size} lines.")
     sentences.append("Reproduce the problem first, change that, then run the tests.")
     return " ".join(sentences)
 

@@ -57,23 +57,24 @@ def base_files() -> dict[str, str]:
 @pytest.fixture
 def make_task(tmp_path: Path, base_files: dict[str, str]) -> Callable[..., Task]:
     """make_task(path, old, new, ...): the task whose fix makes these replacements in the base version."""
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    for name, text in base_files.items():
-        (repository / name).write_text(text)
-    variables = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-
-    def git(*arguments: str) -> str:
-        identity = ["-c", "user.name=base", "-c", "user.email=base@example.invalid"]
-        command = ["git", *identity, "-C", str(repository), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=variables).stdout.strip()
-
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-q", "-m", "base")
-    commit = git("rev-parse", "HEAD")
 
     def make(*replacements: tuple[str, str, str], hidden: HiddenTests | None = None) -> Task:
+        repository = tmp_path / "repository"
+        repository.mkdir()
+        for name, text in base_files.items():
+            (repository / name).write_text(text)
+        variables = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+
+        def git(*arguments: str) -> str:
+            identity = ["-c", "user.name=base", "-c", "user.email=base@example.invalid"]
+            command = ["git", *identity, "-C", str(repository), *arguments]
+            return subprocess.run(command, check=True, capture_output=True, text=True, env=variables).stdout.strip()
+
+        git("init", "-q")
+        git("add", ".")
+        git("commit", "-q", "-m", "base")
+        commit = git("rev-parse", "HEAD")
+
         return Task(
             id="shapes-1",
             set="made",

@@ -111,3 +111,19 @@ def test_kinds_never_hold_code(make_task):
     task = make_task(("shapes.py", "width + height", "scaled_product(width, height)"))
     text = " ".join(kind for place in places(task, task.gold_patch) for kind in place.kinds)
     assert "scaled_product" not in text and "width" not in text
+
+
+def test_a_version_number_is_no_place(make_task, base_files):
+    base_files["shapes.py"] += '\n__version__ = "1.0"\n'
+    task = make_task(("shapes.py", "width + height", "width * height"), ("shapes.py", '"1.0"', '"1.1"'))
+    assert [place.function for place in places(task, task.gold_patch) if place.function != "area"] == []
+
+
+def test_lines_of_a_long_function_are_where_most_is_edited(make_task, base_files):
+    body = "".join(f"    x{n} = {n}\n" for n in range(100))
+    base_files["other.py"] = f"def long():\n{body}"
+    task = make_task(
+        ("other.py", "x3 = 3\n", "x3 = 4\n"), ("other.py", "x80 = 80\n    x81 = 81\n", "x80 = 1\n    x81 = 2\n")
+    )
+    (place,) = places(task, task.gold_patch)
+    assert (place.first, place.last, place.weight) == (82, 83, 6)
