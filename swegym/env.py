@@ -228,6 +228,7 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
         try:
             if failure is not None:
                 raise failure
+            sandbox.stop_processes()  # what the policy left running must not change or hinder what is read now
             extraction = self._extract(sandbox, task)
             patch = extraction.patch
             sandbox.close()  # before grading, so that one machine runs at a time

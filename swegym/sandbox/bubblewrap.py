@@ -133,6 +133,10 @@ class BubblewrapSandbox:
             raise SandboxError(f"the writable layer could not be copied: {done.stderr.strip()}. Is the disk full?")
         return Snapshot(self.image, (*self._lower[1 + len(self.image.layers) :], frozen))
 
+    def stop_processes(self) -> None:
+        with self._lock:
+            self._end()
+
     def close(self) -> None:
         with self._lock:
             if self._closed or self._supervisor.owner != os.getpid():

@@ -209,6 +209,15 @@ def a_timeout_kills_the_whole_tree(open_one: Open) -> None:
 
 
 @check("shell")
+def processes_can_be_stopped(open_one: Open) -> None:
+    box = open_one()
+    box.exec("echo kept > kept.txt; (trap '' TERM; setsid sleep 97.75 &)")
+    box.stop_processes()
+    assert box.exec("pgrep -f 'sleep 97[.]75'").exit_code == 1, "a process survived"
+    assert box.read("kept.txt") == b"kept\n"
+
+
+@check("shell")
 def files_survive_a_timeout(open_one: Open) -> None:
     box = open_one()
     box.exec("echo kept > kept.txt; echo too > /tmp/kept.txt; sleep 30", timeout=0.5)

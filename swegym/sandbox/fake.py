@@ -118,6 +118,9 @@ class FakeSandbox:
         object.__setattr__(frozen, "files", dict(self.files))
         return frozen
 
+    def stop_processes(self) -> None:
+        self._check()
+
     def close(self) -> None:
         self._closed = True
 
