@@ -37,5 +37,7 @@ def build_missing(task_set: TaskSet, ids: Iterable[str], jobs: int) -> None:
     """Build tasks, and raise `TaskError` if one of them cannot be."""
     failed = [result for result in build_with_progress(task_set, ids, jobs) if not result.built]
     if failed:
-        reasons = "\n".join(f"{result.id} cannot be built: {result.error}" for result in failed)
+        reasons = "\n".join(
+            f"{result.id} cannot be built: {str(result.error).removeprefix(f'{result.id}: ')}" for result in failed
+        )
         raise TaskError(f"{reasons}\nMend that and run the same command again, or choose other tasks with -i.")

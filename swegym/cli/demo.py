@@ -99,12 +99,12 @@ def _word(judged: int, solved: int) -> str:
 
 
 def show_next(folder: Path) -> None:
-    for line in (
-        f"Recorded in {folder}: trajectories.jsonl, pairs.jsonl, preds.jsonl, config.toml.",
-        "What next:",
-        f"  swegym report {folder} --tasks        rates with their intervals",
-        "  swegym tasks list                       more tasks",
-        "  swegym play demo                        try one yourself",
-        "  swegym run pypi -p litellm --set policy_options.model=MODEL",
+    say(f"Recorded in {folder}: trajectories.jsonl, pairs.jsonl, preds.jsonl, report.json, config.toml.")
+    say("What next:")
+    for command, gives in (
+        (f"swegym report {folder} --tasks", "rates with their intervals"),
+        ("swegym tasks list", "more tasks"),
+        ("swegym play demo", "try one yourself"),
+        ("swegym run pypi -p litellm --set policy_options.model=MODEL", "try a model"),
     ):
-        say(line)
+        say(f"  {command:60}  {gives}")
