@@ -12,7 +12,7 @@ import swegym
 PACKAGE = Path(swegym.__file__).parent
 # A room may import from rooms above it and from itself. Rooms on one line may import each other.
 ROOMS = (
-    ("types", "errors", "config", "paths"),
+    ("types", "errors", "config", "paths", "syntax"),
     ("sandbox",),
     ("images",),
     ("tasks",),
