@@ -65,7 +65,7 @@ def _plan(fix: list[Place]) -> str:
         sentences.append(f"The change is not complete without {named}{more}.")
         kinds = [kind for place in rest for kind in place.kinds if kind not in first.kinds]
         if kinds:
-            sentences.append(f"There it is about {_listed(list(dict.fromkeys(kinds))[:3])}.")
+            sentences.append(f"There: {_listed(list(dict.fromkeys(kinds))[:3])}.")
     size = sum(place.weight for place in fix)
     if size <= 6:
         sentences.append("A small edit is enough.")
