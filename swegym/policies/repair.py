@@ -4,8 +4,8 @@
     -> try the edits, each in a process of its own -> apply the first that makes the tests pass -> check -> submit
 
 What it knows is the issue, the tests that it may see, and a hint if the conversation holds one. A hint that names a
-place narrows the search to it, so that rarer kinds of edits are tried there too. Same seed, same answers, up to how many
-edits its seconds allow.
+place narrows the search to it, so that rarer kinds of edits are tried there too. Same seed, same answers, up to how
+many edits its seconds allow.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +31,17 @@ from swegym.policies.templates import mentioned, proposals
 from swegym.types import Message, Policy, ToolCall, ToolSchema
 
 FOLDER = "/tmp/repair"
-WORKER = f"{FOLDER}/worker.py"
+WORKER = f"{FOLDER}/repair_worker.py"
 ISSUE_TESTS = f"{FOLDER}/test_issue.py"
-MOST_READ = 8  # functions that it reads; each takes a turn
-LONGEST = 300  # lines of a function that it reads
+MOST_READS = 12  # calls of `read`; each takes a turn
+PAGE = 200  # lines of one call
+FADING = 0.95
+LONGEST = 800  # lines of a function that is worth reading
 
 
 class Options(Config):
     seconds: float = Field(12.0, gt=0)
-    """For trying edits."""
+    """Processor time for trying edits."""
     candidates: int = Field(400, ge=1)
     """Edits to try at most; a hint doubles it."""
     trace_seconds: float = Field(30.0, gt=0)
@@ -79,7 +82,12 @@ def policy(context: PolicyContext) -> Policy:
 def repair(context: PolicyContext, options: Options, hint: Hint) -> Conversation:
     """The whole attempt. Each `yield` is one assistant message; its value is what the tool answered."""
     task = context.task
-    yield "I put a script in place that runs the tests and tries edits.", call("write", path=WORKER, content=_worker())
+    for name in ("live_code.py", "repair_worker.py"):
+        source = (Path(__file__).parent / name).read_text("utf-8")
+        yield (
+            "I put a script in place that runs tests and tries edits.",
+            call("write", path=f"{FOLDER}/{name}", content=source),
+        )
     examples = reproduction(task.issue)
     if examples:
         yield "The examples in the issue make tests.", call("write", path=ISSUE_TESTS, content=examples)
@@ -97,14 +105,21 @@ def repair(context: PolicyContext, options: Options, hint: Hint) -> Conversation
 
     suspects = localise(trace, task.issue, hint)
     regions: list[tuple[Suspect, Region]] = []
-    for suspect in suspects[:MOST_READ]:
+    reads = 0
+    for suspect in suspects:
         function = suspect.function
-        lines = function.last - function.first + 1
-        answer = yield (
-            f"{trace['failed']} tests fail. Suspicion of {function.name or 'the statements'}: {suspect.score:.2f}.",
-            call("read", path=function.path, start=function.first, lines=lines),
-        )
-        region = read_region(answer, function, tuple(trace["names"].get(function.path, ())))
+        pages = range(function.first, function.last + 1, PAGE)
+        if reads + len(pages) > MOST_READS:
+            continue
+        reads += len(pages)
+        shown = ""
+        for start in pages:
+            shown += yield (
+                f"{trace['failed']} tests fail. Suspicion of {function.name or 'these lines'}: {suspect.score:.2f}.",
+                call("read", path=function.path, start=start, lines=min(PAGE, function.last + 1 - start)),
+            )
+            shown += "\n"
+        region = read_region(shown, function, tuple(trace["names"].get(function.path, ())))
         if region is not None:
             regions.append((suspect, region))
 
@@ -136,22 +151,18 @@ def repair(context: PolicyContext, options: Options, hint: Hint) -> Conversation
 # --- talking to the tools ---------------------------------------------------------------------------------------------
 
 
-def _worker() -> str:
-    return (Path(__file__).parent / "repair_worker.py").read_text("utf-8")
-
-
 def _run(command: str, request: Mapping[str, Any], seconds: float) -> ToolCall:
     """A bash call that hands the request over and starts the worker."""
     text = json.dumps(request)
     return call(
         "bash",
         command=f"cat > {FOLDER}/{command}.json <<'REQUEST'\n{text}\nREQUEST\n{_line(command)}",
-        timeout=2 * seconds + 30,
+        timeout=5 * seconds + 30,
     )
 
 
 def _start(command: str, seconds: float) -> ToolCall:
-    return call("bash", command=_line(command), timeout=2 * seconds + 30)
+    return call("bash", command=_line(command), timeout=5 * seconds + 30)
 
 
 def _line(command: str) -> str:
@@ -207,7 +218,7 @@ def enlargements(edit: Edit, region: Region) -> list[tuple[str, str]]:
 def localise(trace: Mapping[str, Any], issue: str, hint: Hint) -> list[Suspect]:
     """Functions to look at, most suspicious first; a hint that names some leaves only those."""
     scores = {path: line_scores(runs, trace["failed"]) for path, runs in trace["spectra"].items()}
-    functions = [Function(path, *entry) for path, entries in trace["functions"].items() for entry in entries]
+    functions = [Function(path, *entry) for path, entries in trace["parts"].items() for entry in entries]
     functions = [each for each in functions if each.last - each.first < LONGEST]
     suspects = rank(functions, scores, issue_names(issue))
     if not hint.places:
@@ -229,8 +240,11 @@ def choose(regions: Sequence[tuple[Suspect, Region]], hint: Hint, generator: ran
             snippet = Snippet(region)
         except (SyntaxError, ValueError, RecursionError):
             continue  # a function that does not parse on its own
+        alike: Counter[tuple[int, str]] = Counter()
         for edit in proposals(snippet):
-            score = suspect.line_score(edit.first) * edit.prior
+            # Ever less for the many edits of one kind at one line, so that they do not crowd out the other lines.
+            score = suspect.line_score(edit.first) * edit.prior * FADING ** alike[edit.first, edit.template]
+            alike[edit.first, edit.template] += 1
             if edit.template in hint.templates:
                 score *= 2.0
             if hint.places and any(place.holds(suspect.function) and place.near(edit.first) for place in hint.places):

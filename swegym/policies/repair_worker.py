@@ -1,142 +1,177 @@
+# ruff: noqa: PTH100, PTH109, PTH118, PTH120, PTH123
 """What the repair student runs inside the sandbox; it needs Python, pytest and coverage, and nothing of swegym.
 
-    python repair_worker.py trace REQUEST.json    run the tests; which fail, and which lines they execute
-    python repair_worker.py try REQUEST.json      try edits, each in a process of its own; which make the tests pass
+    python worker.py trace REQUEST.json    run the tests: which fail, and which lines do they execute
+    python worker.py try REQUEST.json      try edits in order until one makes the tests pass
+    python worker.py check REQUEST.json    run tests with one edit, in a fresh process
 
-Results are one line of JSON on stdout behind the word RESULT. No file of the repository is ever written: a tried edit
-exists only in the import system of the process that tries it.
+A result is one line of JSON on stdout behind the word RESULT. No file of the repository is ever written. `try` imports
+the code and collects the failing tests once; each edit then gets a fork of that process, in which the code of the
+edited function is exchanged. Edits of anything but function bodies, and whatever passes, go through `check`, where the edit
+exists only in the import system.
 """
 
+from __future__ import annotations
+
+import ast
 import contextlib
+import gc
 import importlib
 import importlib.machinery
 import json
 import os
-import select
-import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
-STATE = "state.json"  # beside the request: what `trace` leaves for `try`
-OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cov", "-o", "addopts="]
+PATIENCE = 4  # on a busy machine, seconds that may pass for each second of processor time that `try` may take
+# Plain asserts: nobody reads why one fails, and explaining it is slow.
+OPTIONS = [
+    "-q",
+    "--assert=plain",
+    "--tb=no",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:cov",
+    "-o",
+    "addopts=",
+]
+live_code: Any = importlib.import_module(f"{__package__}.live_code" if __package__ else "live_code")  # beside this file
+Edit = list[Any]  # path, first line, last line, new text of these lines
 
 
 class Watch:
     """A pytest plugin: the outcome and seconds of every test, and when to stop."""
 
-    def __init__(self, only=None, seconds=None, until_broken=(), cov=None):
-        self.only, self.until_broken, self.cov = only, until_broken, cov
-        self.deadline = None if seconds is None else time.monotonic() + seconds
-        self.statuses, self.messages, self.durations = {}, {}, {}
+    def __init__(self, only: set[str] | None = None, passing: set[str] | None = None, seconds: float = 1e9) -> None:
+        self.only = only  # run these alone
+        self.passing = passing or set()  # stop when one of these does not pass
+        self.deadline = time.monotonic() + seconds
+        self.coverage: Any = None
+        self.statuses: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
+        self.durations: dict[str, float] = {}
+        self.files: dict[str, str] = {}
         self.stopped = False
 
-    def pytest_collection_modifyitems(self, config, items):
-        if self.only is not None:
-            items[:] = [item for item in items if item.nodeid in self.only]
-
-    def pytest_runtest_logstart(self, nodeid, location):
-        if self.cov is not None:
-            self.cov.switch_context(nodeid)
-
-    def pytest_runtest_logreport(self, report):
-        name = report.nodeid
-        self.durations[name] = self.durations.get(name, 0.0) + report.duration
-        status = report.outcome
-        if hasattr(report, "wasxfail"):
-            status = "xfailed"
-        elif status == "failed" and report.when != "call":
-            status = "error"
-        if self.statuses.get(name) in (None, "passed"):
-            self.statuses[name] = status
-        if report.failed and name not in self.messages:
-            crash = getattr(report.longrepr, "reprcrash", None)
-            self.messages[name] = (crash.message if crash else str(report.longrepr))[:200]
-
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.statuses[report.nodeid] = "error"
             self.messages[report.nodeid] = str(report.longrepr)[-200:]
+        elif self.only and report.nodeid in self.only:
+            self.statuses[report.nodeid] = "passed"
 
-    def pytest_runtest_logfinish(self, nodeid, location):
-        if self.cov is not None:
-            self.cov.switch_context("")
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        if self.only is not None:
+            items[:] = [item for item in items if item.nodeid in self.only]
+        self.files.update((item.nodeid, str(item.fspath)) for item in items)
 
-    def pytest_runtest_protocol(self, item, nextitem):
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        broken = any(self.statuses.get(name, "passed") != "passed" for name in self.until_broken)
-        if late or broken:
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool | None:
+        broken = any(self.statuses[name] not in ("passed", "xfailed") for name in self.passing & self.statuses.keys())
+        if broken or time.monotonic() > self.deadline:
             self.stopped = True
             item.session.shouldstop = "enough"
             return True
         return None
 
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        if self.coverage is not None:
+            self.coverage.switch_context(nodeid)
 
-def run_pytest(arguments, watch):
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        if self.coverage is not None:
+            self.coverage.switch_context("")
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        name = report.nodeid
+        self.durations[name] = self.durations.get(name, 0.0) + report.duration
+        status = "xfailed" if hasattr(report, "wasxfail") else report.outcome
+        if self.statuses.get(name, "passed") == "passed":
+            self.statuses[name] = status
+        if report.failed and name not in self.messages:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self.messages[name] = (crash.message if crash else str(report.longrepr))[:200]
+
+
+def run_pytest(arguments: list[str], *plugins: object) -> None:
     """One pytest session in this process, its output thrown away."""
     import pytest
 
     with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-        return pytest.main([*OPTIONS, "--rootdir", os.getcwd(), *arguments], plugins=[watch])
+        pytest.main([*OPTIONS, "--rootdir", os.getcwd(), *arguments], plugins=list(plugins))
+
+
+def effort() -> float:
+    """Seconds of processor time that this process and the children that it waited for have taken."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 # --- trace ------------------------------------------------------------------------------------------------------------
 
 
-def trace(request, folder):
-    import coverage
-
+def trace(request: dict[str, Any], folder: str) -> dict[str, Any]:
+    coverage: Any = importlib.import_module("coverage")
     root = os.getcwd()
-    before = set(sys.modules)
-    skipped = [os.path.join(root, path) for path in request["visible"]]
-    skipped = [path if path.endswith(".py") else os.path.join(path, "*") for path in skipped]
-    cov = coverage.Coverage(data_file=None, include=[os.path.join(root, "*")], omit=skipped, messages=False)
-    watch = Watch(seconds=request["seconds"], cov=cov)
-    started = time.monotonic()
+    tests = [os.path.join(root, path) for path in request["visible"]]
+    omit = [path if path.endswith(".py") else os.path.join(path, "*") for path in tests]
+    watch = Watch(seconds=request["seconds"])
+    watch.coverage = cov = coverage.Coverage(
+        data_file=None, config_file=False, include=[os.path.join(root, "*")], omit=omit, messages=False
+    )
     cov.start()
     run_pytest([*request["visible"], *request["extra"]], watch)
     cov.stop()
-    issue = [
-        name for name in watch.statuses if any(name.startswith(f"{os.path.relpath(p)}::") for p in request["extra"])
-    ]
+    issue = [name for name in watch.statuses if watch.files.get(name) in request["extra"]]
     failing = [name for name, status in watch.statuses.items() if status in ("failed", "error")]
     failing.sort(key=lambda name: name not in issue)
     # An example of the issue that passes may show the bug, so it neither clears a line nor has to stay as it is.
     passing = [name for name, status in watch.statuses.items() if status == "passed" and name not in issue]
-    outside = [
+    measured = {os.path.realpath(path) for path in cov.get_data().measured_files()}
+    modules = [
         name
-        for name, module in list(sys.modules.items())
-        if name not in before and not _within(getattr(module, "__file__", None) or root, root)
+        for name, each in sys.modules.items()
+        if os.path.realpath(getattr(each, "__file__", None) or "/") in measured
     ]
-    with open(os.path.join(folder, STATE), "w") as file:
-        state = {"failing": failing, "passing": passing, "durations": watch.durations, "modules": outside}
+    state = {
+        "failing": failing,
+        "passing": passing,
+        "durations": watch.durations,
+        "files": watch.files,
+        "modules": modules,  # of the code under test
+    }
+    with open(os.path.join(folder, "state.json"), "w") as file:
         json.dump(state, file)
-    spectra, functions, names = {}, {}, {}
-    for path, runs in _spectra(cov.get_data(), set(failing), set(passing)):
+    spectra, parts, names = {}, {}, {}
+    for path, runs in spectra_of(cov.get_data(), set(failing), set(passing)):
         short = os.path.relpath(path, root)
         spectra[short] = runs
-        functions[short], names[short] = outline(path, runs)
+        parts[short], names[short] = outline(path, runs)
     for short in request["outline"]:
-        functions[short], names[short] = outline(os.path.join(root, short))
+        parts[short], names[short] = outline(os.path.join(root, short))
     return {
         "failed": len(failing),
         "passed": len(passing),
-        "messages": [f"{name}: {watch.messages.get(name, '')}" for name in failing[:5]],
+        "messages": [f"{name}: {watch.messages.get(name, '')}" for name in failing[:3]],
         "complete": not watch.stopped,
         "spectra": spectra,
-        "functions": functions,
+        "parts": parts,
         "names": names,
-        "seconds": round(time.monotonic() - started, 2),
+        "effort": round(effort(), 2),
     }
 
 
-def _within(path, root):
-    return os.path.realpath(path).startswith(os.path.realpath(root) + os.sep) or path == root
-
-
-def _spectra(data, failing, passing):
+def spectra_of(data: Any, failing: set[str], passing: set[str]) -> Iterator[tuple[str, list[list[int]]]]:
     """Per file: runs [first, last, failed, passed] of neighbouring lines that failing tests execute."""
     for path in sorted(data.measured_files()):
-        runs = []
+        runs: list[list[int]] = []
         for line, contexts in sorted(data.contexts_by_lineno(path).items()):
             failed, passed = len(failing.intersection(contexts)), len(passing.intersection(contexts))
             if failed == 0:
@@ -149,34 +184,33 @@ def _spectra(data, failing, passing):
             yield path, runs
 
 
-def outline(path, runs=None):
+def outline(path: str, runs: list[list[int]] | None = None) -> tuple[list[list[Any]], list[str]]:
     """Parts [name, first, last] of a file, and the names that it defines at its top level.
 
     A part is a function with its decorators, or a statement outside of functions, whose name is "". With `runs` only
     the functions that they touch are listed.
     """
-    import ast
-
     try:
         with open(path, "rb") as file:
             tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError):
         return [], []
-    parts = []
+    parts: list[list[Any]] = []
 
-    def visit(body, prefix):
+    def visit(body: list[ast.stmt], prefix: str) -> None:
         for node in body:
+            end = node.end_lineno or node.lineno
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-                if runs is None or any(run[0] <= node.end_lineno and node.body[0].lineno <= run[1] for run in runs):
-                    parts.append([prefix + node.name, first, node.end_lineno])
+                if runs is None or any(run[0] <= end and node.body[0].lineno <= run[1] for run in runs):
+                    parts.append([prefix + node.name, first, end])
             elif isinstance(node, ast.ClassDef):
                 visit(node.body, prefix + node.name + ".")
             elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.If, ast.Try)):
-                parts.append(["", node.lineno, node.end_lineno])
+                parts.append(["", node.lineno, end])
 
     visit(tree.body, "")
-    names = []
+    names: list[str] = []
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.append(node.name)
@@ -190,129 +224,156 @@ def outline(path, runs=None):
 # --- try --------------------------------------------------------------------------------------------------------------
 
 
-def attempt(request, folder):
-    """Try edits [path, first, last, new] in order, until one passes everything or the time or the list is at its end."""
-    with open(os.path.join(folder, STATE)) as file:
+def attempt(request: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Stops at the first edit with which all failing tests pass and no other breaks; else says which came nearest."""
+    with open(os.path.join(folder, "state.json")) as file:
         state = json.load(file)
-    started = time.monotonic()
-    deadline = started + request["seconds"]
-    sys.dont_write_bytecode = False  # rewritten test modules are compiled once, outside the repository
-    sys.pycache_prefix = os.path.join(folder, "bytecode")
-    for name in ["pytest", "_pytest.assertion.rewrite", *state["modules"]]:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
-    durations, passing = state["durations"], set(state["passing"])
-    targets = quick(state["failing"], durations)
-    regular = 3.0 + 4.0 * sum(durations.get(name, 0.0) for name in targets)
-    whole = 10.0 + 4.0 * sum(durations.values())
-    everything = [*request["visible"], *request["extra"]]
-    tried, best, partial, most = 0, None, None, 0
-    for index, edit in enumerate(request["edits"]):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        tried += 1
-        statuses = in_child(edit, files_of(targets), min(regular, left + 1.0), only=set(targets))
-        fixed = sum(statuses.get(name) == "passed" for name in targets)
-        if fixed == 0 or (fixed < len(targets) and fixed <= most):
-            continue
-        statuses = in_child(edit, everything, whole, until_broken=passing)
-        if any(statuses.get(name) != "passed" for name in passing):
-            continue
-        fixed = sum(statuses.get(name) == "passed" for name in state["failing"])
-        if fixed == len(state["failing"]):
-            best = index
-            break
-        if fixed > most:
-            partial, most = index, fixed
+    trial = Trial(request, state, folder)
+    files = sorted({state["files"].get(name, name.split("::")[0]) for name in trial.targets})
+    run_pytest(files, Watch(only=set(trial.targets)), trial)
     return {
-        "tried": tried,
-        "best": best,
-        "partial": partial,
-        "fixed": most,
-        "seconds": round(time.monotonic() - started, 2),
+        "tried": trial.tried,
+        "checked": trial.checked,
+        "best": trial.best,
+        "partial": trial.partial,
+        "fixed": trial.most,
+        "effort": round(effort(), 2),
     }
 
 
-def quick(targets, durations, seconds=1.0, most=8):
-    """A few targets that together take about `seconds`, the fastest first."""
-    chosen, spent = [], 0.0
-    for name in sorted(targets, key=lambda each: (durations.get(each, 0.0), each)):
-        if chosen and (len(chosen) == most or spent + durations.get(name, 0.0) > seconds):
+class Trial:
+    """A pytest plugin that takes over once the failing tests are collected, and runs them for every edit."""
+
+    def __init__(self, request: dict[str, Any], state: dict[str, Any], folder: str) -> None:
+        self.request, self.state, self.folder = request, state, folder
+        self.targets = quick(state["failing"], state["durations"])
+        self.seconds = 2.0 + 4.0 * sum(state["durations"].get(name, 0.0) for name in self.targets)
+        self.tried = self.checked = self.most = 0
+        self.best: int | None = None
+        self.partial: int | None = None
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        started = time.monotonic()
+        for name in self.state["modules"]:  # those that tests import while they run
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        live = live_code.LiveCode()
+        gc.freeze()  # forks then share what the collector would otherwise touch
+        for index, edit in enumerate(self.request["edits"]):
+            waited = time.monotonic() - started
+            if effort() > self.request["seconds"] or waited > PATIENCE * self.request["seconds"]:
+                break
+            self.tried += 1
+            fixed = self.fixed_by(edit, live, session.items)
+            if (fixed == len(self.targets) or fixed > self.most) and self.accept(index, edit):
+                break
+        return True
+
+    def fixed_by(self, edit: Edit, live: Any, items: list[Any]) -> int:
+        """How many of the quick targets pass with an edit."""
+        exchanges = live.exchanges(*edit) if len(items) == len(self.targets) else []
+        if not exchanges:
+            files = sorted({self.state["files"].get(name, name.split("::")[0]) for name in self.targets})
+            statuses = self.check({"edit": edit, "arguments": files, "only": self.targets}, self.seconds + 3.0)
+        else:
+            statuses = live_code.in_child(exchanges, items, Watch(), self.seconds)
+        return sum(statuses.get(name) == "passed" for name in self.targets)
+
+    def accept(self, index: int, edit: Edit) -> bool:
+        """Whether an edit, with the code imported afresh, makes all failing tests pass and breaks none."""
+        self.checked += 1
+        arguments = [*self.request["visible"], *self.request["extra"]]
+        seconds = 10.0 + 4.0 * sum(self.state["durations"].values())
+        statuses = self.check({"edit": edit, "arguments": arguments, "passing": self.state["passing"]}, seconds)
+        if any(statuses.get(name) != "passed" for name in self.state["passing"]):
+            return False
+        errors = {name for name in self.state["failing"] if "::" not in name}  # files that could not be collected
+        fixed = sum(
+            statuses.get(name, "") == "passed" or name in errors - statuses.keys() for name in self.state["failing"]
+        )
+        if fixed == len(self.state["failing"]):
+            self.best = index
+        elif fixed > self.most:
+            self.partial, self.most = index, fixed
+        return self.best is not None
+
+    def check(self, request: dict[str, Any], seconds: float) -> dict[str, str]:
+        path = os.path.join(self.folder, "check.json")
+        with open(path, "w") as file:
+            json.dump(request, file)
+        process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), "check", path],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            output = b""
+        live_code.end(process.pid)
+        process.wait()
+        _, _, result = output.decode("utf-8", "replace").rpartition("RESULT ")
+        return dict(json.loads(result)) if result else {}
+
+
+def quick(names: list[str], durations: dict[str, float], seconds: float = 1.0, most: int = 8) -> list[str]:
+    """A few tests that together take about `seconds`, the fastest first."""
+    chosen: list[str] = []
+    spent = 0.0
+    for name in sorted(names, key=lambda each: (durations.get(each, 0.0), each)):
+        spent += durations.get(name, 0.0)
+        if chosen and (len(chosen) == most or spent > seconds):
             break
         chosen.append(name)
-        spent += durations.get(name, 0.0)
     return chosen
 
 
-def files_of(names):
-    return list(dict.fromkeys(name.split("::")[0] for name in names))
+# --- check ------------------------------------------------------------------------------------------------------------
 
 
-def in_child(edit, arguments, seconds, only=None, until_broken=()):
-    """The statuses of tests under an edit, run in a fork of this process; {} if it crashes or takes too long."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setpgid(0, 0)
-            os.close(reader)
-            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-            os.dup2(0, 1)
-            os.dup2(0, 2)
-            overlay(*edit)
-            watch = Watch(only=only, until_broken=until_broken)
-            run_pytest(arguments, watch)
-            with os.fdopen(writer, "wb") as file:
-                file.write(json.dumps(watch.statuses).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    answer, end = b"", time.monotonic() + seconds
-    with os.fdopen(reader, "rb", buffering=0) as file:
-        while True:
-            ready, _, _ = select.select([file], [], [], max(0.0, end - time.monotonic()))
-            chunk = file.read(65536) if ready else b""
-            if not chunk:
-                break
-            answer += chunk
-    for kill, target in ((os.killpg, child), (os.kill, child)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(target, signal.SIGKILL)
-    os.waitpid(child, 0)
-    try:
-        return json.loads(answer)
-    except ValueError:
-        return {}
+def check(request: dict[str, Any], folder: str) -> dict[str, str]:
+    """The statuses of tests with one edit; with `passing`, only until one of these breaks."""
+    overlay(*request["edit"])
+    only = request.get("only")
+    watch = Watch(None if only is None else set(only), set(request.get("passing", ())))
+    run_pytest(request["arguments"], watch)
+    return watch.statuses
 
 
-def overlay(path, first, last, new):
+def overlay(path: str, first: int, last: int, new: str) -> None:
     """Make this process import `path` with its lines first to last replaced; the file itself stays as it is."""
     real = os.path.realpath(path)
     with open(real, "rb") as file:
         lines = file.read().splitlines(keepends=True)
     lines[first - 1 : last] = [new.encode()]
-    data = b"".join(lines)
-    loader = importlib.machinery.SourceFileLoader
-    get_data, path_stats = loader.get_data, loader.path_stats
 
-    def changed_data(self, name):
-        return data if os.path.realpath(name) == real else get_data(self, name)
+    class Loader(importlib.machinery.SourceFileLoader):
+        def get_data(self, name: str) -> bytes:
+            return b"".join(lines) if os.path.realpath(name) == real else super().get_data(name)
 
-    def changed_stats(self, name):
-        if os.path.realpath(name) == real:
-            raise OSError("compiled anew, never from or to a bytecode file")
-        return path_stats(self, name)
+        def path_stats(self, name: str) -> Any:
+            if os.path.realpath(name) == real:
+                raise OSError("compiled anew, never from or to a bytecode file")
+            return super().path_stats(name)
 
-    loader.get_data, loader.path_stats = changed_data, changed_stats
+    known = importlib.machinery
+    loaders = [
+        (known.ExtensionFileLoader, known.EXTENSION_SUFFIXES),
+        (Loader, known.SOURCE_SUFFIXES),
+        (known.SourcelessFileLoader, known.BYTECODE_SUFFIXES),
+    ]
+    sys.path_hooks.insert(0, known.FileFinder.path_hook(*loaders))
+    sys.path_importer_cache.clear()
 
 
-def main():
+def main() -> None:
     command, path = sys.argv[1:]
+    folder = os.path.dirname(os.path.abspath(path))
     with open(path) as file:
         request = json.load(file)
     sys.path.insert(0, os.getcwd())
-    result = {"trace": trace, "try": attempt}[command](request, os.path.dirname(os.path.abspath(path)))
+    sys.dont_write_bytecode = False  # test modules are rewritten and compiled once, outside the repository
+    sys.pycache_prefix = os.path.join(folder, "bytecode")
+    result = {"trace": trace, "try": attempt, "check": check}[command](request, folder)
     print("RESULT " + json.dumps(result, separators=(",", ":")))
 
 

@@ -35,7 +35,8 @@ def change_arithmetic(node: ast.AST, scope: Scope) -> Iterator[Change]:
             yield node, f"{target} {operator}= {value}"
         yield node, f"{target} = {value}"
     elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-        yield node, f"{scope.text(node.targets[0])} += {scope.text(node.value)}"
+        for operator in ("+", "-", "*", "%", "|", "&", "//"):
+            yield node, f"{scope.text(node.targets[0])} {operator}= {scope.text(node.value)}"
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield node, scope.text(node.operand)
 
