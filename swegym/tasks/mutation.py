@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from swegym.errors import TaskError, UnknownName
+from swegym.syntax import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +383,7 @@ def find(data: bytes, operator: str, function: str, line: int, column: int, vari
 def _edits(data: bytes, operators: Mapping[str, Operator]) -> Iterator[Mutation]:
     source = SourceText(data)
     made: Counter[tuple[str, int]] = Counter()
-    for node, function, scope in _nodes(ast.parse(data)):
+    for node, function, scope in _nodes(parse(data)):
         for name, operator in operators.items():
             for edit in operator(node, source, scope):
                 line, column = source.place(edit.start)
@@ -398,10 +399,10 @@ def splice(data: bytes, mutation: Mutation) -> bytes:
 def takes_effect(data: bytes, mutation: Mutation) -> bool:
     """Whether the edited file is Python with another syntax tree than before."""
     try:
-        tree = ast.parse(splice(data, mutation))
+        tree = parse(splice(data, mutation))
     except (SyntaxError, ValueError):
         return False
-    return ast.dump(tree) != ast.dump(ast.parse(data))
+    return ast.dump(tree) != ast.dump(parse(data))
 
 
 def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Scope]]:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from swegym.errors import TaskError
+from swegym.syntax import parse
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -43,7 +44,7 @@ def read_suite(files: Mapping[str, bytes]) -> Suite:
     bases: dict[str, tuple[str, ...]] = {}
     for path, data in files.items():
         functions.update({f"{path}::{name}": None for name, _, _ in _definitions(path, data)})
-        for node in ast.parse(data).body:
+        for node in parse(data).body:
             if isinstance(node, ast.ClassDef):
                 named = (base.id for base in node.bases if isinstance(base, ast.Name) and base.id != node.name)
                 bases[f"{path}::{node.name}"] = tuple(f"{path}::{base}" for base in named)
@@ -98,7 +99,7 @@ def without(path: str, data: bytes, hidden: Collection[str]) -> bytes:
 def _definitions(path: str, data: bytes) -> Iterator[tuple[str, _Definition, list[ast.stmt]]]:
     """Name, node and the body that holds it, of every test function."""
     try:
-        tree = ast.parse(data)
+        tree = parse(data)
     except (SyntaxError, ValueError) as error:
         raise TaskError(f"{path}: cannot be split, for it is not Python: {error}") from error
 
