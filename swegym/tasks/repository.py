@@ -37,7 +37,9 @@ def seal(tree: Path, pristine: Path, message: str) -> str:
     # One thread, so that the pack is the same everywhere too.
     git(pristine, "-c", "pack.threads=1", "-c", "repack.writeBitmaps=false", "repack", "-adqn")
     (pristine / "index").unlink()
-    shutil.copytree(pristine, tree / ".git")
+    # Nobody ever writes to an object, so both repositories may share the files that hold them.
+    shutil.copytree(pristine, tree / ".git", ignore=shutil.ignore_patterns("objects"))
+    shutil.copytree(pristine / "objects", tree / ".git" / "objects", copy_function=os.link)
     _write_config(tree / ".git", bare=False)
     # An index made from the commit holds no times or inodes of this machine.
     git(tree / ".git", "read-tree", commit)
