@@ -41,6 +41,7 @@ REMEDIES: dict[str, str] = {
     "BadRequestError": "The server refuses the request as it is; correct `model` and the other options.",
     "RateLimitError": "Run fewer jobs at once, or raise `attempts`.",
     "Timeout": "Raise `request_seconds`, or see whether the server is overloaded.",
+    "InternalServerError": "See that the server runs, that `api_base` is right, and what its log says.",
     "APIConnectionError": "See that the server runs and that `api_base` is right.",
 }
 
@@ -125,16 +126,17 @@ def _complete(request: dict[str, Any], options: Options) -> Any:
     import openai
     import tenacity
 
+    litellm.suppress_debug_info = True  # it prints advertisements on errors
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and cause_of(error) == "retry"),
         stop=tenacity.stop_after_attempt(options.attempts),
-        wait=tenacity.wait_exponential_jitter(
-            initial=options.backoff_seconds, max=60.0, jitter=options.backoff_seconds
-        ),
+        wait=tenacity.wait_exponential(multiplier=options.backoff_seconds, max=60.0)
+        + tenacity.wait_random(0.0, options.backoff_seconds),
         reraise=True,
     )
     try:
-        return retrying(litellm.completion, **request, num_retries=0, max_retries=0)
+        # Its handler of MCP tools, which are not ours, needs a package that litellm does not bring along.
+        return retrying(litellm.completion, **request, num_retries=0, max_retries=0, _skip_mcp_handler=True)
     except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
         raise provider_error(error, options) from error
 

@@ -7,8 +7,8 @@
 
 A result is one line of JSON on stdout behind the word RESULT. No file of the repository is ever written. `try` imports
 the code and collects the failing tests once; each edit then gets a fork of that process, in which the code of the
-edited function is exchanged. Edits of anything but function bodies, and whatever passes, go through `check`, where the edit
-exists only in the import system.
+edited function is exchanged. Edits of anything but function bodies, and whatever passes, go through `check`, where the
+edit exists only in the import system.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""An OpenAI-compatible server on loopback that answers from a script and keeps what it was asked.
+
+Each entry of the script answers one request: a message (dict), a status with its body (tuple), a number of seconds to
+stay silent for, or raw bytes for a body that is not JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Entry = dict[str, Any] | tuple[int, dict[str, Any]] | float | bytes
+
+
+class OpenAIServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, script: list[Entry]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script = list(script)
+        self.requests: list[dict[str, Any]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: OpenAIServer
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(asked)
+        entry = self.server.script.pop(0) if self.server.script else (500, {"error": {"message": "script has ended"}})
+        if isinstance(entry, float | int):
+            time.sleep(entry)
+            entry = {"role": "assistant", "content": "too late"}
+        if isinstance(entry, tuple):
+            self.reply(entry[0], json.dumps(entry[1]).encode())
+        elif isinstance(entry, bytes):
+            self.reply(200, entry)
+        else:
+            self.reply(200, json.dumps(completion(asked, entry)).encode())
+
+    def reply(self, status: int, body: bytes) -> None:
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:
+            pass  # the client has given up, which is what a silent entry is for
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def completion(asked: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": asked.get("model", ""),
+        "choices": [
+            {"index": 0, "message": message, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop"}
+        ],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
+    }
+
+
+def error(status: int, message: str, code: str | None = None) -> tuple[int, dict[str, Any]]:
+    return status, {"error": {"message": message, "type": "error", "code": code}}
+
+
+@contextmanager
+def openai_server(*script: Entry) -> Iterator[OpenAIServer]:
+    server = OpenAIServer(list(script))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
