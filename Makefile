@@ -20,18 +20,20 @@ check: .venv/.dev
 
 install: .venv/.dev
 
-.venv/.uv:
-	$(PYTHON) -c 'import sys; sys.exit(f"swegym needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}; choose another with: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+# pip, not something faster, because it is there and knows this machine's package index.
+PIP := .venv/bin/pip install --disable-pip-version-check --constraint constraints.txt
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"swegym needs Python 3.11 or newer, but {sys.executable} is {sys.version.split()[0]}. Choose another one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check uv
 	touch $@
 
-.venv/.core: .venv/.uv pyproject.toml constraints.txt
-	.venv/bin/uv pip install --python .venv/bin/python --constraint constraints.txt --editable .
+.venv/.core: .venv/.made pyproject.toml constraints.txt
+	$(PIP) --editable .
 	touch $@
 
-.venv/.dev: .venv/.uv pyproject.toml constraints.txt
-	.venv/bin/uv pip install --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+.venv/.dev: .venv/.made pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
 	touch $@ .venv/.core
 
 clean:
