@@ -6,7 +6,8 @@ import textwrap
 import pytest
 
 from swegym.errors import TaskError, UnknownName
-from swegym.tasks.mutation import OPERATORS, Mutation, find, mutations, splice, takes_effect
+from swegym.tasks.mutation import Mutation, find, mutations, splice, takes_effect
+from swegym.tasks.operators import OPERATORS
 
 SAMPLE = textwrap.dedent('''
     """Module text with a number 7 and a < b."""
