@@ -89,6 +89,7 @@ def changed_code(old: types.CodeType, new: types.CodeType) -> Iterator[tuple[typ
 def in_child(exchanges: list[Exchange], items: list[Any], watch: Any, seconds: float) -> dict[str, str]:
     """The statuses of collected tests in a fork of this process; {} if it crashes or takes too long.
 
+    `seconds` is processor time; as time that passes, ten times that and at least five seconds are allowed.
     `watch` is a pytest plugin that gathers `statuses`.
     """
     reader, writer = os.pipe()
@@ -97,6 +98,8 @@ def in_child(exchanges: list[Exchange], items: list[Any], watch: Any, seconds: f
         try:
             os.setpgid(0, 0)
             os.close(reader)
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # an endless loop ends here
             for function, code in exchanges:
                 function.__code__ = code
             for item in items:
@@ -109,7 +112,7 @@ def in_child(exchanges: list[Exchange], items: list[Any], watch: Any, seconds: f
         finally:
             os._exit(0)
     os.close(writer)
-    answer, deadline = b"", time.monotonic() + seconds
+    answer, deadline = b"", time.monotonic() + max(5.0, 10 * seconds)
     with os.fdopen(reader, "rb", buffering=0) as file:
         while select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
             chunk = file.read(65536)

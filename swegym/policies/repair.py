@@ -35,7 +35,7 @@ WORKER = f"{FOLDER}/repair_worker.py"
 ISSUE_TESTS = f"{FOLDER}/test_issue.py"
 MOST_READS = 12  # calls of `read`; each takes a turn
 PAGE = 200  # lines of one call
-FADING = 0.95
+FADING = 0.95  # of the score of an edit, for each before it of one kind at one line
 LONGEST = 800  # lines of a function that is worth reading
 
 
@@ -216,7 +216,7 @@ def enlargements(edit: Edit, region: Region) -> list[tuple[str, str]]:
 
 
 def localise(trace: Mapping[str, Any], issue: str, hint: Hint) -> list[Suspect]:
-    """Functions to look at, most suspicious first; a hint that names some leaves only those."""
+    """Functions to look at: those that a hint names, then by falling suspicion."""
     scores = {path: line_scores(runs, trace["failed"]) for path, runs in trace["spectra"].items()}
     functions = [Function(path, *entry) for path, entries in trace["parts"].items() for entry in entries]
     functions = [each for each in functions if each.last - each.first < LONGEST]
@@ -224,12 +224,9 @@ def localise(trace: Mapping[str, Any], issue: str, hint: Hint) -> list[Suspect]:
     if not hint.places:
         return suspects
     known = {suspect.function: suspect for suspect in suspects}
-    return [
-        known.get(function, Suspect(function, 0.5))
-        for place in hint.places
-        for function in functions
-        if place.holds(function)
-    ] or suspects
+    named = {function: None for place in hint.places for function in functions if place.holds(function)}
+    hinted = [known.get(function, Suspect(function, 0.5)) for function in named]
+    return hinted + [suspect for suspect in suspects if suspect.function not in named]
 
 
 def choose(regions: Sequence[tuple[Suspect, Region]], hint: Hint, generator: random.Random, most: int) -> list[Edit]:
@@ -246,7 +243,7 @@ def choose(regions: Sequence[tuple[Suspect, Region]], hint: Hint, generator: ran
             score = suspect.line_score(edit.first) * edit.prior * FADING ** alike[edit.first, edit.template]
             alike[edit.first, edit.template] += 1
             if edit.template in hint.templates:
-                score *= 2.0
+                score *= 1.5
             if hint.places and any(place.holds(suspect.function) and place.near(edit.first) for place in hint.places):
                 score *= 3.0
             ranked.append((score * generator.uniform(0.85, 1.15), snippet, edit))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from swegym.policies.splice import Snippet
@@ -14,13 +14,18 @@ class Scope:
     """What an edit may refer to: names in the region, attributes used in it, and names of its file."""
 
     snippet: Snippet
-    variables: tuple[str, ...]  # parameters and assigned names, in order of appearance
+    variables: Mapping[str, list[int]]  # parameters and assigned names, and the lines on which each stands
     attributes: tuple[str, ...]
     strings: tuple[str, ...]
     loops: frozenset[ast.AST]  # statements inside a loop of the region
 
     def text(self, node: ast.AST) -> str:
         return self.snippet.source(node)
+
+    def near(self, node: ast.AST, most: int = 12) -> list[str]:
+        """The variables that stand nearest to a node."""
+        line: int = node.lineno  # type: ignore[attr-defined]
+        return sorted(self.variables, key=lambda name: min(abs(line - at) for at in self.variables[name]))[:most]
 
     def closed(self, node: ast.expr) -> str:
         """The text of an expression, in parentheses unless it is an atom."""
@@ -36,20 +41,30 @@ ATOMS = (
 
 
 def scope_of(snippet: Snippet) -> Scope:
-    variables: dict[str, None] = {}
+    lines: dict[str, list[int]] = {}
+    variables: set[str] = set()
     attributes: dict[str, None] = {}
     strings: dict[str, None] = {}
     loops: set[ast.AST] = set()
     for node in ast.walk(snippet.tree):
-        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
-            variables[node.arg if isinstance(node, ast.arg) else node.id] = None
+        if isinstance(node, ast.arg | ast.Name):
+            name = node.arg if isinstance(node, ast.arg) else node.id
+            lines.setdefault(name, []).append(node.lineno)
+            if isinstance(node, ast.arg) or isinstance(node.ctx, ast.Store):
+                variables.add(name)
         elif isinstance(node, ast.Attribute):
             attributes[node.attr] = None
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) <= 12:
             strings[repr(node.value)] = None
         elif isinstance(node, ast.For | ast.While | ast.AsyncFor):
             loops.update(inner for part in node.body for inner in ast.walk(part))
-    return Scope(snippet, tuple(variables), tuple(attributes), tuple(strings), frozenset(loops))
+    return Scope(
+        snippet,
+        {name: at for name, at in lines.items() if name in variables},
+        tuple(attributes),
+        tuple(strings),
+        frozenset(loops),
+    )
 
 
 class Before(ast.AST):

@@ -39,7 +39,7 @@ def similar_name(node: ast.AST, scope: Scope) -> Iterator[Change]:
 
 def swap_variable(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in scope.variables:
-        yield from ((node, other) for other in scope.variables if other != node.id)
+        yield from ((node, other) for other in scope.near(node) if other != node.id)
     elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
         yield from ((node, f"{node.value.id}.{other}") for other in scope.attributes if other != node.attr)
 
@@ -63,7 +63,7 @@ def add_argument(node: ast.AST, scope: Scope) -> Iterator[Change]:
     texts = [scope.text(argument) for argument in [*node.args, *node.keywords]]
     positional = [*texts[: len(node.args)]]
     given = {keyword.arg for keyword in node.keywords}
-    for name in (*scope.variables, "True", "False", "None", "0", "1", '""', '" "'):
+    for name in (*scope.near(node, 8), "True", "False", "None", "0", "1", '""', '" "'):
         yield node, f"{scope.text(node.func)}({', '.join([*positional, name, *texts[len(node.args) :]])})"
         if name.isidentifier() and name in scope.variables and name not in given:
             yield node, f"{scope.text(node.func)}({', '.join([*texts, f'{name}={name}'])})"

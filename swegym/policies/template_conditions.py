@@ -99,7 +99,7 @@ def fix_condition(node: ast.AST, scope: Scope) -> Iterator[Change]:
 
 def extend_condition(node: ast.AST, scope: Scope) -> Iterator[Change]:
     for test in _conditions(node):
-        for name in scope.variables:
+        for name in scope.near(node, 6):
             old = scope.closed(test) if isinstance(test, ast.BoolOp | ast.IfExp | ast.Lambda) else scope.text(test)
             for extra in (name, f"not {name}", f"{name} is None", f"{name} is not None"):
                 yield test, f"{old} and {extra}"

@@ -44,7 +44,7 @@ def change_jump(node: ast.AST, scope: Scope) -> Iterator[Change]:
     }
     yield from ((node, word) for word in words.get(type(node), ()))
     if isinstance(node, ast.Return):
-        values = (*scope.variables, "None", "True", "False", '""', "[]", "{}", "0", "1")
+        values = (*scope.near(node, 8), "None", "True", "False", '""', "[]", "{}", "0", "1")
         yield from ((node, f"return {value}") for value in values)
     docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     simple = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Return | ast.Raise | ast.Delete | ast.Assert)
