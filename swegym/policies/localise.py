@@ -105,7 +105,8 @@ class Place:
             return function.first <= self.last and self.first <= function.last
         return not self.function or function.name.rpartition(".")[2] == self.function.rpartition(".")[2]
 
-    def near(self, line: int, margin: int = 3) -> bool:
+    def near(self, line: int, margin: int) -> bool:
+        """Whether a line is one of those named, or at most `margin` away."""
         return not self.last or self.first - margin <= line <= self.last + margin
 
 

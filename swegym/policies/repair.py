@@ -99,7 +99,10 @@ def repair(context: PolicyContext, options: Options, hint: Hint) -> Conversation
     }
     answer = yield "Which tests fail, and which lines do they execute?", _run("trace", request, options.trace_seconds)
     trace = read_result(answer)
-    if trace is None or not trace["failed"]:
+    if trace is None:
+        yield "The tests do not run under coverage here, so I cannot search.", call("submit")
+        return
+    if not trace["failed"]:
         yield "No test shows the problem, so I could not tell a repair from any other edit.", call("submit")
         return
 
@@ -244,8 +247,11 @@ def choose(regions: Sequence[tuple[Suspect, Region]], hint: Hint, generator: ran
             alike[edit.first, edit.template] += 1
             if edit.template in hint.templates:
                 score *= 1.5
-            if hint.places and any(place.holds(suspect.function) and place.near(edit.first) for place in hint.places):
-                score *= 3.0
+            named = [place for place in hint.places if place.holds(suspect.function)]
+            if any(place.near(edit.first, 0) for place in named):
+                score *= 4.0
+            elif any(place.near(edit.first, 3) for place in named):
+                score *= 2.0
             ranked.append((score * generator.uniform(0.85, 1.15), snippet, edit))
     ranked.sort(key=lambda each: -each[0])
     chosen: list[Edit] = []

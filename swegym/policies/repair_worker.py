@@ -28,21 +28,8 @@ from typing import Any
 
 PATIENCE = 4  # on a busy machine, seconds that may pass for each second of processor time that `try` may take
 # Plain asserts: nobody reads why one fails, and explaining it is slow.
-OPTIONS = [
-    "-q",
-    "--assert=plain",
-    "--tb=no",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:randomly",
-    "-p",
-    "no:xdist",
-    "-p",
-    "no:cov",
-    "-o",
-    "addopts=",
-]
+OPTIONS = ["-q", "--assert=plain", "--tb=no", "--continue-on-collection-errors", "-o", "addopts="]
+OPTIONS += [part for name in ("cacheprovider", "randomly", "xdist", "cov") for part in ("-p", f"no:{name}")]
 live_code: Any = importlib.import_module(f"{__package__}.live_code" if __package__ else "live_code")  # beside this file
 Edit = list[Any]  # path, first line, last line, new text of these lines
 

@@ -20,10 +20,10 @@ import pytest
 EXAMPLES = {examples}
 
 
-@pytest.mark.parametrize("number", [number for number, (_, want) in enumerate(EXAMPLES) if want])
+@pytest.mark.parametrize("number", [number for number, (_, want, _) in enumerate(EXAMPLES) if want])
 def test_example(number):
     names = {{}}
-    for source, _ in EXAMPLES[:number]:
+    for source, _, _ in EXAMPLES[:number]:
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             exec(compile(source, "<issue>", "single"), names)
     example = doctest.Example(*EXAMPLES[number])
@@ -42,5 +42,5 @@ def reproduction(issue: str) -> str:
         return ""
     if not any(example.want for example in examples):
         return ""
-    shown = "".join(f"    ({example.source!r}, {example.want!r}),\n" for example in examples)
+    shown = "".join(f"    ({example.source!r}, {example.want!r}, {example.exc_msg!r}),\n" for example in examples)
     return _FILE.format(examples=f"[\n{shown}]")

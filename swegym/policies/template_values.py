@@ -34,7 +34,7 @@ def change_arithmetic(node: ast.AST, scope: Scope) -> Iterator[Change]:
         for operator in _ARITHMETIC[type(node.op)][1]:
             yield node, f"{target} {operator}= {value}"
         yield node, f"{target} = {value}"
-    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
         for operator in ("+", "-", "*", "%", "|", "&", "//"):
             yield node, f"{scope.text(node.targets[0])} {operator}= {scope.text(node.value)}"
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
