@@ -82,7 +82,7 @@ def _passing(task: str, failing: str) -> list[str]:
 
 
 def _environment() -> str:
-    key = {"kind": "tests' own environment", "python": interpreter().version}
+    key = {"kind": "tests' own environment with coverage", "python": interpreter().version}
     digest, _ = store.layer(key, _fill)
     return digest
 
@@ -95,7 +95,7 @@ def _fill(tree: Path) -> None:
     (tree / "opt/venv/pyvenv.cfg").write_text(f"home = {Path(python.inside).parent}\n")
     for name in ("python", "python3"):
         (tree / "opt/venv/bin" / name).symlink_to(python.inside)
-    for package in ("pytest", "pluggy", "iniconfig", "packaging", "pygments"):
+    for package in ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "coverage"):
         for file in importlib.metadata.files(package) or ():
             if ".." not in file.parts and file.suffix != ".pyc":
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
