@@ -25,6 +25,7 @@ from swegym.sandbox import open_sandbox
 from swegym.tasks import mining
 from swegym.tasks.recipe import MutantRecipe
 from swegym.tasks.sources import pypi
+from swegym.tasks.sources.archive import unpack
 
 
 def main() -> int:
@@ -88,7 +89,7 @@ def look(arguments: argparse.Namespace) -> mining.Project:
     """The facts of the release, as far as they are not given."""
     release = pypi.resolve(arguments.package, arguments.version)
     with store.scratch() as folder:
-        tree = pypi.unpack(pypi.download(arguments.package, release), folder / "look")
+        tree = unpack(pypi.download(arguments.package, release), folder / "look")
         source = arguments.source or [find_source(tree, arguments.package)]
         tests = arguments.tests or [name for name in ("tests", "test") if (tree / name).is_dir()]
     if not tests:

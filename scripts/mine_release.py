@@ -28,6 +28,7 @@ from swegym.tasks.build import assemble
 from swegym.tasks.check import apply_gold, lay_hidden_tests
 from swegym.tasks.recipe import PyPIRecipe, Release
 from swegym.tasks.sources import pypi
+from swegym.tasks.sources.archive import unpack
 from swegym.tasks.sources.index import index_settings
 from swegym.types import Status, Task
 
@@ -66,7 +67,7 @@ def draft(arguments: argparse.Namespace) -> str:
     """The recipe as TOML, with test ids measured by running them."""
     buggy, fixed = (pypi.resolve(arguments.package, version) for version in (arguments.buggy, arguments.fixed))
     with store.scratch() as folder:
-        tree = pypi.unpack(pypi.download(arguments.package, buggy), folder / "look")
+        tree = unpack(pypi.download(arguments.package, buggy), folder / "look")
         source = arguments.source or [find_source(tree, arguments.package)]
         tests = arguments.tests or [name for name in ("tests", "test") if (tree / name).is_dir()]
         if not tests:

@@ -25,6 +25,7 @@ from swegym.tasks import bug_report, environment, split
 from swegym.tasks.mutation import Mutation, mutations, splice, takes_effect
 from swegym.tasks.recipe import MutantRecipe, Release, is_under
 from swegym.tasks.sources import pypi
+from swegym.tasks.sources.archive import unpack
 from swegym.tasks.split import Suite
 from swegym.types import Image, Sandbox, SandboxFactory, Status, TestSetup
 
@@ -93,7 +94,7 @@ class Mined:
 def prepare(project: Project, open_sandbox: SandboxFactory, run: Run) -> Baseline:
     """Make the image of the unchanged release and run its tests there, twice plainly and once traced."""
     with store.scratch() as folder:
-        tree = pypi.unpack(pypi.download(project.package, project.release), folder / "tree")
+        tree = unpack(pypi.download(project.package, project.release), folder / "tree")
         for path in (*project.source_paths, *project.test_paths):
             if not (tree / path).exists():
                 raise TaskError(f"{project.package} {project.release.version} has no {path}. Correct the paths.")

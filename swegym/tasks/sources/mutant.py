@@ -13,14 +13,15 @@ from swegym.errors import TaskError
 from swegym.tasks import mutation, split
 from swegym.tasks.recipe import MutantRecipe, expected_ids
 from swegym.tasks.sources import Material, pypi
+from swegym.tasks.sources.archive import unpack
 
 
 def gather(recipe: MutantRecipe, folder: Path) -> Material:
     """The release twice in `folder`: as it is, and with the edit made and the hidden tests cut out."""
     archive = pypi.download(recipe.package, recipe.release)
     material = Material(
-        buggy=pypi.unpack(archive, folder / "buggy"),
-        fixed=pypi.unpack(archive, folder / "fixed"),
+        buggy=unpack(archive, folder / "buggy"),
+        fixed=unpack(archive, folder / "fixed"),
     )
     inject(recipe, material.buggy)
     hide(recipe, material.buggy)

@@ -1,7 +1,7 @@
 """Release pairs: a source release with a bug and the later one that fixes it, both from a package index.
 
 Archives are kept in the store under their hash, so a second build needs no network. Nothing of a release is ever run
-here: archives are unpacked by a filter that refuses links and paths that lead out of the folder.
+here.
 """
 
 from __future__ import annotations
@@ -10,26 +10,24 @@ import hashlib
 import logging
 import re
 import ssl
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swegym import paths
-from swegym.errors import DownloadError, TaskError
+from swegym.errors import DownloadError
 from swegym.images import store
 from swegym.tasks.recipe import PyPIRecipe, Release
 from swegym.tasks.sources import Material
+from swegym.tasks.sources.archive import unpack
 from swegym.tasks.sources.index import index_settings
 
 if TYPE_CHECKING:
     from unearth import PackageFinder
 
 _ATTEMPTS = 3
-_UNPACKED_BYTES = 1 << 30
 
 
 def gather(recipe: PyPIRecipe, folder: Path) -> Material:
@@ -68,46 +66,6 @@ def versions(package: str) -> list[str]:
     """All versions that have a source release, oldest first."""
     with _index(package) as finder:
         return _versions(finder, package)
-
-
-def unpack(archive: Path, target: Path) -> Path:
-    """Unpack a source archive; its single top folder becomes `target`."""
-    staged = target.with_name(target.name + ".unpacked")
-    staged.mkdir(parents=True)
-    try:
-        if zipfile.is_zipfile(archive):
-            _unpack_zip(archive, staged)
-        else:
-            _unpack_tar(archive, staged)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DownloadError(
-            f"{archive.name} cannot be unpacked: {error}. Its recipe cannot be built from it."
-        ) from error
-    top = list(staged.iterdir())
-    if len(top) != 1 or not top[0].is_dir():
-        raise TaskError(f"{archive.name} does not hold one folder as a source release does, but {len(top)} entries.")
-    top[0].rename(target)
-    staged.rmdir()
-    return target
-
-
-def _unpack_tar(archive: Path, target: Path) -> None:
-    with tarfile.open(archive) as tar:
-        size = sum(member.size for member in tar)
-        if size > _UNPACKED_BYTES:
-            raise DownloadError(f"{archive.name} would unpack to {size} bytes; at most {_UNPACKED_BYTES} are taken.")
-        tar.extractall(target, filter="data")
-
-
-def _unpack_zip(archive: Path, target: Path) -> None:
-    with zipfile.ZipFile(archive) as bundle:
-        size = sum(entry.file_size for entry in bundle.infolist())
-        if size > _UNPACKED_BYTES:
-            raise DownloadError(f"{archive.name} would unpack to {size} bytes; at most {_UNPACKED_BYTES} are taken.")
-        for name in bundle.namelist():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise DownloadError(f"{archive.name} holds {name!r}, which leads out of the folder.")
-        bundle.extractall(target)
 
 
 @contextmanager
