@@ -21,8 +21,8 @@ from gymnasium.error import ResetNeeded
 from pydantic import Field
 
 from swegym.config import Config, validate
-from swegym.errors import InputError, SandboxError, SwegymError, UnknownName
-from swegym.grading import Extraction, extract_patch, make_grader
+from swegym.errors import InputError, SandboxError, UnknownName
+from swegym.grading import Extraction, extract_patch, judge, make_grader, not_judged, take_patch
 from swegym.sandbox import Limits, sandbox_factory
 from swegym.spaces import ConversationSpace, MessageSpace, is_text
 from swegym.tasks import load_task_set
@@ -229,13 +229,13 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
             if failure is not None:
                 raise failure
             sandbox.stop_processes()  # what the policy left running must not change or hinder what is read now
-            extraction = self._extract(sandbox, task)
+            extraction = take_patch(self._extract, sandbox, task, self.open_sandbox)
             patch = extraction.patch
             sandbox.close()  # before grading, so that one machine runs at a time
-            verdict = self.grader(task, patch, self.open_sandbox)
+            verdict = judge(self.grader, task, patch, self.open_sandbox)
             verdict = dataclasses.replace(verdict, notes=(*extraction.notes, *verdict.notes))
-        except SwegymError as error:
-            verdict = Verdict(None, error.cause, str(error))
+        except Exception as error:  # also of an imported extraction: none of them is the agent's doing
+            verdict = not_judged(error)
         self._seconds["grade"] = time.monotonic() - started
         return patch, verdict
 

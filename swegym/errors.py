@@ -95,3 +95,8 @@ class GuidanceError(SwegymError, RuntimeError):
 
 class RunError(SwegymError, RuntimeError):
     pass
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Whose doing an exception is; what is not one of these is a bug."""
+    return error.cause if isinstance(error, SwegymError) else "us"

@@ -8,8 +8,8 @@ A prediction is SWE-bench's row: `instance_id`, `model_name_or_path`, `model_pat
       logs/<id>/           patch.diff and test_output.txt of the last judgement
 
 A result belongs to a key over the task's digest, the patch and the grader, so a changed prediction is judged again and
-an unchanged one never is. Verdicts that are not the patch's doing (`resolved` is null) are kept for the record and
-tried again by the next call.
+an unchanged one never is. Verdicts that are not the patch's doing (`resolved` is null) are tried again as
+`rollout/causes.py` says for their cause; what is left of them is kept for the record and tried by the next call.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swegym.errors import InputError, RunError, SwegymError, UnknownName
-from swegym.grading import make_grader
+from swegym.errors import InputError, RunError, UnknownName
+from swegym.grading import judge, make_grader
 from swegym.images import store
+from swegym.rollout.causes import enters_rates, try_again, wait_before
 from swegym.sandbox import Limits, sandbox_factory
 from swegym.tasks import TaskSet
 from swegym.types import Cause, Grader, SandboxFactory, Task, Verdict
 
 FORMAT = "swegym-grade-1"
+
+
+Pause = Callable[[float], bool]  # waits so many seconds; False when the evaluation is being stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,23 +184,25 @@ def evaluate(
     limits: Limits | None = None,
     jobs: int = 2,
     redo: bool = False,
+    backoff: float = 1.0,
     on_event: Callable[[Event], None] | None = None,
 ) -> dict[str, Any]:
     """Judge every prediction, write the folder `out`, and return the report.
 
     Call again with the same `out` to go on: what is judged is kept, unless `redo`. Tasks must be built. An interrupt
-    stops before the next prediction and keeps every finished verdict.
+    stops before the next prediction and keeps every finished verdict. `backoff` multiplies the waits before a patch
+    that could not be judged is tried again.
     """
     if jobs < 1:
         raise InputError(f"jobs = {jobs}: must be at least 1.")
     predictions = list(predictions)
     check_ids(predictions, task_set, "the predictions")
-    judge, open_sandbox = make_grader(grader), sandbox_factory(sandbox, limits or Limits())
+    asked, open_sandbox = make_grader(grader), sandbox_factory(sandbox, limits or Limits())
     tell = on_event or (lambda event: None)
     _claim(out)
     with store.exclusive(out / ".lock"):
         _drop_torn_line(out / "results.jsonl")
-        judged = {} if redo else {result.key: result for result in read_results(out) if result.resolved is not None}
+        judged = {} if redo else {result.key: result for result in read_results(out) if enters_rates(result)}
         results: dict[str, Result] = {}
         todo: list[tuple[str, Prediction, Task]] = []
         for prediction in predictions:
@@ -210,11 +216,14 @@ def evaluate(
                 todo.append((key, prediction, task))
         stop, writing = threading.Event(), threading.Lock()
 
+        def pause(seconds: float) -> bool:
+            return not stop.wait(seconds * backoff)
+
         def work(key: str, prediction: Prediction, task: Task) -> None:
             if stop.is_set():
                 return
             tell(Event("start", prediction.instance_id))
-            verdict = _judge(judge, task, prediction.patch, open_sandbox)
+            verdict = _judged(asked, task, prediction.patch, open_sandbox, pause)
             result = _result(key, prediction, verdict)
             with writing:
                 _write_logs(out, prediction, verdict)
@@ -234,13 +243,15 @@ def evaluate(
     return report
 
 
-def _judge(judge: Grader, task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
+def _judged(grader: Grader, task: Task, patch: str, open_sandbox: SandboxFactory, pause: Pause) -> Verdict:
     if not patch.strip():
         return Verdict(False, "agent", "the patch is empty")
-    try:
-        return judge(task, patch, open_sandbox)
-    except SwegymError as error:
-        return Verdict(None, error.cause, str(error))
+    verdict = judge(grader, task, patch, open_sandbox)
+    tried = 1
+    while try_again(verdict, tried) and pause(wait_before(verdict, tried)):
+        verdict = judge(grader, task, patch, open_sandbox)
+        tried += 1
+    return verdict
 
 
 def _key(task: Task, patch: str, grader: str) -> str:

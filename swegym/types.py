@@ -202,6 +202,14 @@ class Verdict:
     seconds: Mapping[str, float] = field(default_factory=dict)  # per phase
     output: str = ""  # tail of the hidden test run; privileged
 
+    def __post_init__(self) -> None:
+        """A zero is always the agent's doing, and what is not judged never is."""
+        if (self.resolved is False) != (self.cause == "agent") or (self.resolved is True and self.cause is not None):
+            raise ValueError(
+                f"a verdict with resolved={self.resolved} and cause={self.cause!r} ({self.reason}): resolved has no "
+                "cause, unresolved has the cause 'agent', and what was not judged any other. Give resolved=None."
+            )
+
     @property
     def reward(self) -> float | None:
         return None if self.resolved is None else float(self.resolved)

@@ -268,7 +268,7 @@ def test_the_agents_sandbox_is_closed_before_grading_and_never_given_to_the_grad
     assert len(opened) == 3
 
 
-def test_a_bug_in_a_grader_is_not_hidden_but_the_sandbox_is_freed():
+def test_a_bug_in_a_grader_judges_nobody_and_is_named_and_the_sandbox_is_freed():
     opened = []
 
     def open_noted(image):
@@ -276,12 +276,13 @@ def test_a_bug_in_a_grader_is_not_hidden_but_the_sandbox_is_freed():
         return opened[-1]
 
     def buggy(task, patch, open_sandbox):
-        raise ZeroDivisionError
+        raise ZeroDivisionError("nothing to divide by")
 
     env = make_env(sandbox=open_noted, grader=buggy)
     env.reset()
-    with pytest.raises(ZeroDivisionError):
-        env.step(call("submit"))
+    *_, info = env.step(call("submit"))
+    assert (info["verdict"].resolved, info["verdict"].cause) == (None, "grader")
+    assert info["verdict"].reason == "ZeroDivisionError: nothing to divide by"
     with pytest.raises(SandboxDied):
         opened[0].exec("true")
 

@@ -141,7 +141,7 @@ def test_a_machine_that_dies_is_an_error_and_tried_again(tiny: TaskSet, tmp_path
     events: list[Event] = []
     for _ in range(2):
         report = evaluate(
-            tiny, [Prediction("tiny-1", "m", "dies")], tmp_path / "out", grader=JUDGE, on_event=events.append
+            tiny, [Prediction("tiny-1", "m", "dies")], tmp_path / "out", grader=JUDGE, backoff=0, on_event=events.append
         )
     assert report["error_ids"] == ["tiny-1"]
     assert report["errors"] == {"tiny-1": "sandbox: the machine is gone"}

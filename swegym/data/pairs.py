@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from swegym.guidance import echoes, without_guidance
+from swegym.rollout.causes import may_train
 from swegym.rollout.folder import write_atomically
 from swegym.types import Message, Trajectory
 
@@ -61,7 +62,7 @@ def make_pairs(trajectories: Iterable[Trajectory], seed: int = 0, *, max_charact
     successes: list[_Side] = []
     failures: defaultdict[tuple[str, str], list[_Side]] = defaultdict(list)
     for trajectory in sorted(trajectories, key=lambda t: (t.task, t.id, t.created, t.seed)):
-        if trajectory.verdict.resolved is None:
+        if not may_train(trajectory.verdict):
             dropped[f"not judged: {trajectory.verdict.cause}"] += 1
         elif trajectory.verdict.resolved:
             successes.append(_side(trajectory))

@@ -8,6 +8,7 @@ from typing import cast
 from swegym.errors import InputError, UnknownName
 from swegym.grading.apply import AppliedPatch, Change, apply_patch
 from swegym.grading.extract import Extraction, extract_patch
+from swegym.grading.judging import judge, not_judged, take_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.types import Grader
 
@@ -21,8 +22,11 @@ __all__ = [
     "TestReport",
     "apply_patch",
     "extract_patch",
+    "judge",
     "make_grader",
+    "not_judged",
     "run_hidden",
+    "take_patch",
 ]
 
 

@@ -42,6 +42,7 @@ class Extraction:
 
     patch: str
     notes: tuple[str, ...] = ()
+    unread: str = ""  # why the work tree could not be read at all; the machine may be to blame, or who worked in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +71,23 @@ def extract_patch(sandbox: Sandbox, task: Task) -> Extraction:
     answer = packed.stdout.decode("utf-8", "replace").split("\n")
     if packed.exit_code != 0 or len(answer) < 3 or not answer[1].isdigit():
         reason = packed.limit or packed.stderr.decode("utf-8", "replace").strip() or f"exit code {packed.exit_code}"
-        return Extraction("", (f"the work tree could not be read: {reason}",))
+        return _unreadable(reason)
     folder, size = answer[0], int(answer[1])
     if size > LARGEST_TREE:
         return Extraction("", (f"the work tree holds {size} bytes; at most {LARGEST_TREE} are read",))
     try:
         listing, archive = sandbox.read(f"{folder}/listing"), sandbox.read(f"{folder}/tree")
     except OSError as error:
-        return Extraction("", (f"the work tree could not be read: {error}",))
+        return _unreadable(str(error))
     sandbox.exec(["/bin/rm", "-rf", "--", folder], cwd="/")
     try:
         return _compare(task, _parse_listing(listing), _parse_archive(archive))
     except (tarfile.TarError, ValueError) as error:
-        return Extraction("", (f"the work tree could not be read: {error}",))
+        return _unreadable(str(error))
+
+
+def _unreadable(reason: str) -> Extraction:
+    return Extraction("", (f"the work tree could not be read: {reason}",), reason)
 
 
 def _parse_listing(listing: bytes) -> dict[str, _Listed]:

@@ -36,14 +36,15 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
 
     A run that breaks off without an answer is tried once more in another sandbox. When there is still none, the
     reference fix is run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is
-    judged. What goes wrong with the task or the grader is a verdict too, without a judgement.
+    judged. A machine that fails twice judges nobody. What goes wrong with the task or the grader is a verdict too,
+    without a judgement.
     """
     if not patch.strip():
         return Verdict(False, "agent", "empty patch")
     seconds: dict[str, float] = {}
     try:
         with _timed(seconds, "apply"):
-            applied = apply_patch(task, patch)
+            applied = _applied(task, patch)
         if not applied.changes:
             return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
         return _tried(task, applied, open_sandbox, seconds)
@@ -51,6 +52,20 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
         return Verdict(False, "agent", f"the patch does not apply: {error}", seconds=seconds)
     except (TaskError, GraderError) as error:
         return Verdict(None, error.cause, str(error), seconds=seconds)
+
+
+def _applied(task: Task, patch: str) -> AppliedPatch:
+    """The patch, applied. Git also fails when this host does, e.g. on a full disk: the reference fix tells which."""
+    try:
+        return apply_patch(task, patch)
+    except PatchError as error:
+        if error.__cause__ is None:  # refused for its size, before git saw it
+            raise
+        try:
+            apply_patch(task, task.gold_patch)
+        except PatchError as also:
+            raise GraderError(f"git applies neither the patch nor the reference fix: {also}") from error
+        return apply_patch(task, patch)
 
 
 def _tried(task: Task, applied: AppliedPatch, open_sandbox: SandboxFactory, seconds: dict[str, float]) -> Verdict:
@@ -63,7 +78,7 @@ def _tried(task: Task, applied: AppliedPatch, open_sandbox: SandboxFactory, seco
                 break
     report = run.report or TestReport({}, "", 0.0, "lost")
     facts = (report.statuses, applied.notes, seconds, report.output[-_TAIL:])
-    if not run.opened:
+    if run.report is None:
         return Verdict(None, "sandbox", run.trouble, *facts)
     control = _run(task, apply_patch(task, task.gold_patch), open_sandbox, seconds, phase="control")
     if control.report is not None and not _failing(task, control.report):
@@ -77,7 +92,6 @@ def _tried(task: Task, applied: AppliedPatch, open_sandbox: SandboxFactory, seco
 class _Run:
     report: TestReport | None = None  # None when the machine failed
     error: str = ""
-    opened: bool = False  # whether the machine ran at all
 
     @property
     def trouble(self) -> str:
@@ -98,19 +112,17 @@ def _run(
     seconds: dict[str, float],
     phase: str = "",
 ) -> _Run:
-    opened = False
     try:
         with _timed(seconds, phase or "open"):
             sandbox = open_sandbox(task.image)
-        opened = True
         with sandbox:
             with _timed(seconds, phase or "apply"):
                 _write_tree(sandbox, task, applied.changes)
             with _timed(seconds, phase or "run"):
                 report = run_hidden(sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir)
-        return _Run(report, opened=True)
+        return _Run(report)
     except SandboxError as error:
-        return _Run(error=str(error), opened=opened)
+        return _Run(error=str(error))
 
 
 def _judge(task: Task, report: TestReport, notes: tuple[str, ...], seconds: Mapping[str, float]) -> Verdict | None:

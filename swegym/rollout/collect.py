@@ -8,6 +8,7 @@ not be judged is tried again where that may help, a bounded number of times.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -19,19 +20,17 @@ from typing import Literal
 import gymnasium
 
 from swegym.env import SWEEnv
-from swegym.errors import GuidanceError, NotBuilt, RunError, SwegymError, UnknownName
+from swegym.errors import GuidanceError, InputError, NotBuilt, RunError, SwegymError, UnknownName, cause_of
 from swegym.guidance import GuidanceWrapper, make_teacher, make_trigger, unattempted
 from swegym.policies import find_policy, make_policy
+from swegym.rollout.causes import enters_rates, try_again, wait_before
 from swegym.rollout.episode import rollout
 from swegym.rollout.facts import now, run_facts, start, task_digest
 from swegym.rollout.folder import RunFolder, RunWriter
 from swegym.rollout.record import Record, trajectory_id
 from swegym.rollout.run_config import RunConfig
 from swegym.tasks import load_task_set
-from swegym.types import Cause, Guidance, Message, Policy, Task, ToolSchema, Trajectory
-
-WORTH_RETRYING: frozenset[Cause | None] = frozenset({"sandbox", "provider", "grader"})
-"""Whose failures may pass by themselves; a broken task or a bug of ours fails the same way again."""
+from swegym.types import Guidance, Message, Policy, Task, ToolSchema, Trajectory, Verdict
 
 Kind = Literal["task-started", "attempt-started", "attempt-kept", "attempt-finished", "hint-refused", "task-finished"]
 
@@ -139,7 +138,7 @@ class _Run:
         self.make_env = make_env
         self.trigger = make_trigger(config.guide)
         self.teacher = make_teacher(config.teacher, config.teacher_options)
-        self.done = {t.id: t for t in writer.folder.trajectories() if t.verdict.resolved is not None}
+        self.done = {t.id: t for t in writer.folder.trajectories() if enters_rates(t.verdict)}
         self._on_event = on_event
         self._telling = threading.Lock()
         self._stop = threading.Event()
@@ -195,16 +194,24 @@ class _Run:
             self._attempt(env, task, followed.attempt, hint, followed.id if failed else None)
 
     def _hint(self, task: Task, shown: Trajectory, asked_for: str) -> Guidance | None:
-        self._check()
-        try:
-            hint = self.teacher(task, shown, shown.verdict)
-            outcome, reason = "none", "the teacher had nothing to say"
-        except GuidanceError as error:
-            hint, outcome, reason = None, "leaked", str(error)
-        except SwegymError as error:
-            if error.cause == "us":
-                raise
-            hint, outcome, reason = None, "failed", f"{error.cause}: {error}"
+        hint, outcome, reason = None, "none", "the teacher had nothing to say"
+        for tried in itertools.count(1):
+            self._check()
+            try:
+                hint = self.teacher(task, shown, shown.verdict)
+                outcome = "none"
+                break
+            except GuidanceError as error:
+                outcome, reason = "leaked", str(error)
+                break
+            except Exception as error:  # the boundary of a teacher: its bug is noted like its server's failure
+                if isinstance(error, InputError):
+                    raise  # its options are wrong, and will be for every task
+                failure = Verdict(None, cause_of(error), str(error))
+                outcome, reason = "failed", f"{failure.cause}: {error}"
+                if not try_again(failure, tried, self.config.retries):
+                    break
+                self._pause(failure, tried)
         if hint is None:
             self.writer.refuse_hint(asked_for, outcome, reason)
             self._tell("hint-refused", task.id, asked_for, reason=f"{outcome}: {reason}")
@@ -218,7 +225,7 @@ class _Run:
         if name in self.done:
             self._tell("attempt-kept", task.id, name, self.done[name])
             return self.done[name]
-        for left in range(self.config.retries, -1, -1):
+        for tried in itertools.count(1):
             self._check()
             self._tell("attempt-started", task.id, name)
             trajectory = self._episode(env, task, number, hint, parent)
@@ -226,13 +233,19 @@ class _Run:
                 self._check()  # a machine closed under an episode by the stop itself is no record
             self.writer.append(trajectory)
             self._tell("attempt-finished", task.id, name, trajectory, trajectory.verdict.reason)
-            if trajectory.verdict.resolved is not None or trajectory.verdict.cause not in WORTH_RETRYING or not left:
-                break
-        return trajectory
+            if not try_again(trajectory.verdict, tried, self.config.retries):
+                return trajectory
+            self._pause(trajectory.verdict, tried)
+        raise AssertionError("counting does not end")
 
     def _episode(self, env: Record, task: Task, number: int, hint: Guidance | None, parent: str | None) -> Trajectory:
         seed = episode_seed(self.config.seed, task.id, number, guided=hint is not None)
-        policy = make_policy(self.config.policy, task, seed=seed, options=self.config.policy_options)
+        try:
+            policy = make_policy(self.config.policy, task, seed=seed, options=self.config.policy_options)
+        except InputError:
+            raise  # its options are wrong, and will be for every episode
+        except Exception as error:
+            return env.never_began(error, task, seed, {"attempt": number, "parent": parent, "guidance": hint})
         try:
             return rollout(
                 env,
@@ -256,6 +269,10 @@ class _Run:
             return policy(messages, tools)
 
         return ask
+
+    def _pause(self, verdict: Verdict, tried: int) -> None:
+        """Wait before the next try; a run that stops does not wait."""
+        self._stop.wait(wait_before(verdict, tried) * self.config.backoff)
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -11,7 +11,7 @@ import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
 
-from swegym.errors import InputError, RunError, SwegymError
+from swegym.errors import InputError, RunError, SwegymError, cause_of
 from swegym.types import Guidance, Message, Task, ToolSchema, Trajectory, Verdict
 
 _Env = gymnasium.Env[list[Message], Message]
@@ -85,10 +85,14 @@ class Record(gymnasium.Wrapper[list[Message], Message, list[Message], Message], 
         """
         self._policy_seconds += time.monotonic() - self._since if stop_reason == "policy" else 0.0
         self._task = self._task or task
-        cause = error.cause if isinstance(error, SwegymError) else "us"
         reason = str(error) if isinstance(error, SwegymError) else f"{type(error).__name__}: {error}"
-        self._finished = self._built(stop_reason, "", Verdict(None, cause, reason))
+        self._finished = self._built(stop_reason, "", Verdict(None, cause_of(error), reason))
         return self._finished
+
+    def never_began(self, error: Exception, task: Task, seed: int, options: dict[str, Any]) -> Trajectory:
+        """The record of an episode that an exception ended before `reset` was called."""
+        self._start(options, seed)
+        return self.abandoned(error, "error", task)
 
     def _built(self, stop_reason: str, patch: str, verdict: Verdict) -> Trajectory:
         if self._task is None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from swegym.rollout.causes import enters_rates
 from swegym.rollout.run_config import RunConfig
 from swegym.types import Trajectory
 
@@ -16,7 +17,7 @@ def predictions(trajectories: Iterable[Trajectory], config: RunConfig) -> list[d
     name = f"{config.policy}/{model}" if isinstance(model, str) else config.policy
     first: dict[str, Trajectory] = {}
     for trajectory in sorted(trajectories, key=lambda t: t.attempt):
-        if not trajectory.guided and trajectory.verdict.resolved is not None:
+        if not trajectory.guided and enters_rates(trajectory.verdict):
             first.setdefault(trajectory.task, trajectory)
     return [
         {"instance_id": task, "model_name_or_path": name, "model_patch": trajectory.patch}
@@ -46,14 +47,14 @@ def report(trajectories: Sequence[Trajectory], hints_refused: Sequence[Mapping[s
 
 
 def _outcomes(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
-    judged = [t for t in trajectories if t.verdict.resolved is not None]
+    judged = [t for t in trajectories if enters_rates(t.verdict)]
     return {
         "attempts": len(trajectories),
         "resolved": sum(t.verdict.resolved is True for t in judged),
         "unresolved": sum(t.verdict.resolved is False for t in judged),
         "empty_patch": sum(not t.patch.strip() for t in judged),
         "not_judged": dict(
-            sorted(Counter(str(t.verdict.cause) for t in trajectories if t.verdict.resolved is None).items())
+            sorted(Counter(str(t.verdict.cause) for t in trajectories if not enters_rates(t.verdict)).items())
         ),
         "stop_reasons": dict(sorted(Counter(t.stop_reason for t in trajectories).items())),
     }

@@ -44,8 +44,10 @@ class RunConfig(Config):
     tools: tuple[str, ...] = tuple(DEFAULT_TOOLS)
     system_prompt: str | None = None
     """None for the env's own."""
-    retries: int = Field(1, ge=0)
-    """How often an attempt that could not be judged is tried again, each time the run is started."""
+    retries: int | None = Field(None, ge=0)
+    """At most so many further tries of what could not be judged, in each start; the table of causes says how many."""
+    backoff: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
+    """Multiplies the waits between tries."""
     jobs: int = Field(2, ge=1)
     """Tasks worked on at the same time."""
     out: Path
@@ -64,7 +66,7 @@ class RunConfig(Config):
         refuse_secrets(self.teacher_options, "teacher_options")
 
 
-MAY_CHANGE = frozenset({"jobs", "retries", "out"})
+MAY_CHANGE = frozenset({"jobs", "retries", "backoff", "out"})
 """Fields that decide how a run is carried out, not what it holds: they may differ when it is resumed."""
 
 

@@ -115,11 +115,10 @@ def test_machines_that_always_die_are_nobodys_zero(task):
     assert (verdict.resolved, verdict.cause) == (None, "sandbox")
 
 
-def test_a_death_that_only_the_patch_brings_is_the_agents(task):
+def test_a_machine_that_dies_twice_judges_nobody_even_if_a_third_would_live(task):
     opened = Counting(wrap=lambda sandbox, number: Dying(sandbox, 2) if number <= 2 else sandbox)
     verdict = grade(task, GOLD, opened)
-    assert (verdict.resolved, verdict.cause) == (False, "agent")
-    assert "not with the reference fix" in verdict.reason and opened.opened == 3
+    assert (verdict.resolved, verdict.cause) == (None, "sandbox") and opened.opened == 2
 
 
 def test_hanging_code_is_the_agents_after_a_second_try(task):

@@ -4,10 +4,10 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 from swegym.env import SWEEnv
 from swegym.errors import GraderError, ProviderError, UnknownName
+from swegym.grading import Extraction
 from swegym.policies import PolicyContext
 from swegym.policies.messages import call, say
 from swegym.rollout import RunConfig
@@ -52,9 +52,9 @@ class Tasks:
 
 def extract(sandbox, task):
     try:
-        return SimpleNamespace(patch=sandbox.read(f"/testbed/{ANSWER}").decode(), notes=())
+        return Extraction(sandbox.read(f"/testbed/{ANSWER}").decode())
     except FileNotFoundError:
-        return SimpleNamespace(patch="", notes=())
+        return Extraction("")
 
 
 def grade(task, patch, open_sandbox) -> Verdict:
@@ -72,7 +72,7 @@ def toy_env(count: int = 3, **settings) -> SWEEnv:
 
 
 def toy_config(out: Path, **fields) -> RunConfig:
-    return RunConfig(tasks="toy", policy=f"{__name__}:student", out=out, **fields)
+    return RunConfig(**({"tasks": "toy", "policy": f"{__name__}:student", "out": out, "backoff": 0} | fields))
 
 
 def student(context: PolicyContext) -> Policy:
