@@ -5,6 +5,7 @@ $SWEGYM_HOME (default: the user's cache folder)
 ├── keys/<sha256>.json         build input -> layer digest, so that nothing is built twice
 ├── downloads/<sha256>-<name>  source archives
 ├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
+├── snapshots/<id>/          frozen layers of snapshots, kept while something uses them
 └── machines/<lease>/          running sandboxes, one folder per owning process; swept when it is dead
 
 runs/<name>/                   see swegym/rollout/folder.py
@@ -44,6 +45,10 @@ def built_tasks() -> Path:
 
 def machines() -> Path:
     return home() / "machines"
+
+
+def snapshots() -> Path:
+    return home() / "snapshots"
 
 
 def data_folders(kind: str) -> list[Path]:
