@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
 from gymnasium.error import ResetNeeded
 from pydantic import Field
 
 from swegym.config import Config, validate
 from swegym.errors import InputError, SandboxError, UnknownName
 from swegym.grading import Extraction, extract_patch, judge, make_grader, not_judged, take_patch
-from swegym.sandbox import Limits, sandbox_factory
-from swegym.spaces import ConversationSpace, MessageSpace, is_text
+from swegym.messages import calls_of, reply, shorten, tokens_of, transcript
+from swegym.sandbox import Limits, sandbox_factory, snapshots
+from swegym.spaces import ConversationSpace, MessageSpace
 from swegym.tasks import load_task_set
 from swegym.tools import DEFAULT_TOOLS, ToolContext, answer, load
-from swegym.types import Grader, Message, Sandbox, SandboxFactory, Task, ToolCall, ToolSchema, Verdict
+from swegym.types import Grader, Message, Sandbox, SandboxFactory, Snapshot, Task, ToolSchema, Verdict
 
 SYSTEM_PROMPT = """\
 You are a software engineer. You work in a repository on a machine of your own, through the tools you are given.
@@ -74,6 +75,25 @@ class TaskSource(Protocol):
     @property
     def ids(self) -> tuple[str, ...]: ...
     def load(self, id: str) -> Task: ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpisodeSnapshot:
+    """A running episode but for its conversation, which is the caller's. Can be pickled.
+
+    `sandbox` is kept until `swegym.sandbox.snapshots.discard(it.sandbox)` or the end of this process.
+    """
+
+    task: str
+    task_digest: str
+    sandbox: Snapshot
+    turn: int
+    tokens: int
+    elapsed: float
+    """Of the episode's seconds, those used up."""
+    seconds: Mapping[str, float]
+    """For each phase, as in `info`."""
+    random: np.random.Generator
 
 
 class SWEEnv(gymnasium.Env[list[Message], Message]):
@@ -181,7 +201,7 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
             stop_reason = "submitted" if submitted else self._limit_reached()
         except SandboxError as error:
             failure, stop_reason = error, "error"
-            answers = _reply(_calls(action), [MACHINE_FAILED] * max(len(_calls(action)), 1))
+            answers = reply(calls_of(action), [MACHINE_FAILED] * max(len(calls_of(action)), 1))
         self._seconds["tools"] += time.monotonic() - started
 
         self._show([action, *answers])
@@ -199,18 +219,18 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
 
     def _answer(self, action: Message, task: Task, sandbox: Sandbox) -> tuple[list[Message], bool]:
         """The answers to an assistant message, and whether it submitted."""
-        calls = _calls(action)
+        calls = calls_of(action)
         if not calls:
-            return _reply(calls, [NO_CALL.format(tools=", ".join(self.tools))]), False
+            return reply(calls, [NO_CALL.format(tools=", ".join(self.tools))]), False
         seconds_left = self._deadline - time.monotonic()
         if seconds_left <= 0:
-            return _reply(calls, [TOO_LATE] * len(calls)), False
+            return reply(calls, [TOO_LATE] * len(calls)), False
         function = calls[0]["function"]
         context = ToolContext(sandbox, task.public(), task.tests, seconds_left)
         text, succeeded = answer(self.tools, function["name"], function["arguments"], context)
         submitted = succeeded and self.tools[function["name"]].ends_episode
         text = shorten(text, self.limits.answer_characters)
-        return _reply(calls, [text, *[ONE_CALL] * (len(calls) - 1)]), submitted
+        return reply(calls, [text, *[ONE_CALL] * (len(calls) - 1)]), submitted
 
     def _limit_reached(self) -> str | None:
         if self._turn >= self.limits.turns:
@@ -238,6 +258,52 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
             verdict = not_judged(error)
         self._seconds["grade"] = time.monotonic() - started
         return patch, verdict
+
+    # --- branches -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> EpisodeSnapshot:
+        """Freeze the running episode, which goes on: files, turns, tokens, time used, random state; no processes."""
+        if self.task is None or self._sandbox is None:
+            raise ResetNeeded("This episode is over or has not begun, so there is nothing to snapshot. Call reset().")
+        return EpisodeSnapshot(
+            task=self.task.id,
+            task_digest=self.task.digest,
+            sandbox=self._sandbox.snapshot(),
+            turn=self._turn,
+            tokens=self._tokens,
+            elapsed=self.limits.seconds - (self._deadline - time.monotonic()),
+            seconds=dict(self._seconds),
+            random=copy.deepcopy(self.np_random),
+        )
+
+    def restore(self, snapshot: EpisodeSnapshot) -> dict[str, Any]:
+        """Go on from a snapshot, of this env or another over the same tasks, instead of `reset`; returns the info.
+
+        The caller goes on with the conversation as it was at the snapshot. Any number of envs may go on from one.
+        """
+        task = self.tasks.load(snapshot.task)
+        if task.digest != snapshot.task_digest:
+            raise InputError(f"task {task.id} has changed since this snapshot was taken. Begin again with reset().")
+        self.close()
+        self.task = task
+        self._sandbox = self.open_sandbox(snapshot.sandbox)
+        self._turn, self._tokens, self._seconds = snapshot.turn, snapshot.tokens, dict(snapshot.seconds)
+        self._deadline = time.monotonic() + self.limits.seconds - snapshot.elapsed
+        self.np_random = copy.deepcopy(snapshot.random)
+        self._exchange = []
+        return self._info(None)
+
+    def fork(self) -> SWEEnv:
+        """A second env that stands where this one stands, without its wrappers. Close both."""
+        frozen = self.snapshot()
+        other = copy.copy(self)
+        other._sandbox = None
+        other.observation_space, other.action_space = copy.deepcopy((self.observation_space, self.action_space))
+        try:
+            other.restore(frozen)
+        finally:
+            snapshots.discard(frozen.sandbox)
+        return other
 
     # --- around it ----------------------------------------------------------------------------------------------------
 
@@ -289,69 +355,6 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
             sandbox.close()
-
-
-# --- messages ---------------------------------------------------------------------------------------------------------
-
-
-def _calls(action: Any) -> list[ToolCall]:
-    """The tool calls of an assistant message, whatever a policy made of it; missing parts become None or empty."""
-    calls = action.get("tool_calls") if isinstance(action, dict) else None
-    found: list[ToolCall] = []
-    for call in calls if isinstance(calls, list) else []:
-        call = _dict(call)
-        function = _dict(call.get("function"))
-        called: Any = {"name": function.get("name"), "arguments": function.get("arguments", "")}
-        identity = call.get("id")
-        found.append({"id": str(identity) if is_text(identity) else "", "type": "function", "function": called})
-    return found
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _reply(calls: list[ToolCall], texts: list[str]) -> list[Message]:
-    """A tool message per call, or a user message where there was no call."""
-    if not calls:
-        return [{"role": "user", "content": texts[0]}]
-    return [
-        {"role": "tool", "tool_call_id": call["id"], "content": text} for call, text in zip(calls, texts, strict=True)
-    ]
-
-
-def tokens_of(action: Any) -> int:
-    """Tokens that an assistant message cost: reported usage, else its token ids, else one for each four characters."""
-    extra = _dict(_dict(action).get("extra"))
-    reported = _dict(extra.get("usage")).get("completion_tokens")
-    if isinstance(reported, int):
-        return reported
-    if isinstance(extra.get("token_ids"), list | tuple):
-        return len(extra["token_ids"])
-    said = str(_dict(action).get("content") or "")
-    written = [f"{call['function']['name']}{call['function']['arguments']}" for call in _calls(action)]
-    return math.ceil(len(said + "".join(written)) / 4)
-
-
-def shorten(text: str, most: int) -> str:
-    """`text` as something UTF-8 can carry, its middle left out where it is longer than `most` characters."""
-    text = text.encode("utf-8", "replace").decode()
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
-
-
-def transcript(messages: Iterable[Any]) -> str:
-    """Messages as text for people."""
-    parts = []
-    for message in messages:
-        message = message if isinstance(message, dict) else {"role": "?", "content": repr(message)}
-        lines = [f"--- {message.get('role')}"]
-        lines += [str(message["content"])] if message.get("content") else []
-        lines += [f"> {call['function']['name']} {call['function']['arguments']}" for call in _calls(message)]
-        parts.append("\n".join(lines))
-    return "\n".join(parts)
 
 
 def _noop(tools: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:

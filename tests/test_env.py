@@ -2,7 +2,6 @@ import copy
 import pickle
 import time
 import warnings
-from types import SimpleNamespace
 
 import cloudpickle
 import gymnasium
@@ -13,8 +12,10 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import RecordEpisodeStatistics
 
-from swegym.env import EpisodeLimits, shorten, tokens_of
+from swegym.env import EpisodeLimits
 from swegym.errors import GraderError, InputError, SandboxDied, SwegymError, UnknownName
+from swegym.grading import Extraction
+from swegym.messages import shorten, tokens_of
 from swegym.sandbox.fake import FakeSandbox
 from swegym.tools import ToolContext, tool
 from swegym.types import ExecResult
@@ -482,7 +483,7 @@ def test_wrappers_can_reach_the_task_and_the_tools(fake_id):
 
 
 def test_extraction_notes_come_before_the_graders():
-    env = make_env(extract=lambda sandbox, task: SimpleNamespace(patch="", notes=("x",)))
+    env = make_env(extract=lambda sandbox, task: Extraction("", ("x",)))
     env.reset()
     assert env.step(call("submit"))[4]["verdict"].notes == ("x",)
     assert extract(open_fake(), make_task("one")).notes

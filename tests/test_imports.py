@@ -18,7 +18,7 @@ ROOMS = (
     ("tasks",),
     ("tools",),
     ("grading",),
-    ("env", "envfile", "registration", "spaces", "text"),
+    ("env", "envfile", "messages", "registration", "spaces", "text"),
     ("guidance",),
     ("policies",),
     ("rollout",),

@@ -1,0 +1,70 @@
+"""Reading and writing chat messages: what a policy's message calls, costs and looks like, whatever was made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from swegym.spaces import is_text
+from swegym.types import Message, ToolCall
+
+
+def calls_of(action: Any) -> list[ToolCall]:
+    """The tool calls of an assistant message, whatever a policy made of it; missing parts become None or empty."""
+    calls = action.get("tool_calls") if isinstance(action, dict) else None
+    found: list[ToolCall] = []
+    for call in calls if isinstance(calls, list) else []:
+        call = _dict(call)
+        function = _dict(call.get("function"))
+        called: Any = {"name": function.get("name"), "arguments": function.get("arguments", "")}
+        identity = call.get("id")
+        found.append({"id": str(identity) if is_text(identity) else "", "type": "function", "function": called})
+    return found
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def reply(calls: list[ToolCall], texts: list[str]) -> list[Message]:
+    """A tool message per call, or a user message where there was no call."""
+    if not calls:
+        return [{"role": "user", "content": texts[0]}]
+    return [
+        {"role": "tool", "tool_call_id": call["id"], "content": text} for call, text in zip(calls, texts, strict=True)
+    ]
+
+
+def tokens_of(action: Any) -> int:
+    """Tokens that an assistant message cost: reported usage, else its token ids, else one for each four characters."""
+    extra = _dict(_dict(action).get("extra"))
+    reported = _dict(extra.get("usage")).get("completion_tokens")
+    if isinstance(reported, int):
+        return reported
+    if isinstance(extra.get("token_ids"), list | tuple):
+        return len(extra["token_ids"])
+    said = str(_dict(action).get("content") or "")
+    written = [f"{call['function']['name']}{call['function']['arguments']}" for call in calls_of(action)]
+    return math.ceil(len(said + "".join(written)) / 4)
+
+
+def shorten(text: str, most: int) -> str:
+    """`text` as something UTF-8 can carry, its middle left out where it is longer than `most` characters."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+
+
+def transcript(messages: Iterable[Any]) -> str:
+    """Messages as text for people."""
+    parts = []
+    for message in messages:
+        message = message if isinstance(message, dict) else {"role": "?", "content": repr(message)}
+        lines = [f"--- {message.get('role')}"]
+        lines += [str(message["content"])] if message.get("content") else []
+        lines += [f"> {call['function']['name']} {call['function']['arguments']}" for call in calls_of(message)]
+        parts.append("\n".join(lines))
+    return "\n".join(parts)
