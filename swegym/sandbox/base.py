@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,10 @@ _ETC = {
     "etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "etc/gitconfig": "[safe]\n\tdirectory = *\n",
+    "etc/ld.so.preload": "",
 }
+# Folders of packages that the host installed, below any folder of the host that is shown.
+_PACKAGES = ("lib*/python3*/*-packages", "python3*/*-packages", "lib*/pypy3*/*-packages", "pypy3*/*-packages")
 _FOLDERS = {"home/agent": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "run": 0o755, "opt": 0o755, "testbed": 0o755}
 
 
@@ -49,9 +53,17 @@ class Base:
 
     layer: Path  # lowest layer: /etc and empty folders
     binds: tuple[tuple[str, str], ...]  # host path, path inside; read-only
-    links: tuple[tuple[str, str], ...]  # target, path inside
+    links: tuple[tuple[str, str], ...]  # target, path inside: what is a link on the host
     masks: tuple[str, ...]  # folders shown empty
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def mounts(self) -> list[tuple[str, str]]:
+        """All that is mounted read-only: host path, path inside.
+
+        Links are mounted too: a policy could put something else in a link's place, and then no machine would start
+        again over its files, nor run what is meant by /bin/bash.
+        """
+        return [*self.binds, *_resolved(self.links)]
 
 
 def interpreter() -> Interpreter:
@@ -68,6 +80,7 @@ def load_base(name: str) -> Base:
 @functools.cache
 def host_base() -> Base:
     python = interpreter()
+    layer = _base_layer()
     binds = [("/usr", "/usr")]
     links = []
     for name in ("bin", "sbin", "lib", "lib64", "lib32", "libx32"):
@@ -79,7 +92,12 @@ def host_base() -> Base:
     for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
         if Path("/etc", name).exists():
             binds.append((f"/etc/{name}", f"/etc/{name}"))
-    masks = [*map(str, Path("/usr/lib").glob("python3*/dist-packages")), "/usr/local"]
+    # Read-only, for it names code that every program loads, the machine's init included.
+    binds.append((str(layer / "etc/ld.so.preload"), "/etc/ld.so.preload"))
+    if python.prefix == Path("/usr"):
+        links.append(("/usr", INSIDE))
+    else:
+        binds.append((str(python.prefix), INSIDE))
     environment = {
         "PATH": f"{INSIDE}/bin:/usr/bin:/bin",
         "HOME": HOME,
@@ -88,15 +106,40 @@ def host_base() -> Base:
         "TERM": "dumb",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if python.prefix == Path("/usr"):
-        links.append(("/usr", INSIDE))
-    else:
-        binds.append((str(python.prefix), INSIDE))
-        masks.append(f"{INSIDE}/lib/python{python.version}/site-packages")
-        if sysconfig.get_config_var("Py_ENABLE_SHARED"):
-            environment["LD_LIBRARY_PATH"] = f"{INSIDE}/lib"
-    existing = tuple(mask for mask in masks if mask.startswith(INSIDE) or Path(mask).is_dir())
-    return Base(_base_layer(), tuple(binds), tuple(links), existing, environment)
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and python.prefix != Path("/usr"):
+        environment["LD_LIBRARY_PATH"] = f"{INSIDE}/lib"
+    return Base(layer, tuple(binds), tuple(links), _masks([*binds, *_resolved(links)]), environment)
+
+
+def _resolved(links: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(str(Path("/", target).resolve()), inside) for target, inside in links]
+
+
+def _masks(binds: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What of these mounts is shown empty: installed packages wherever they lie, and a conda prefix's caches."""
+    masks = ["/usr/local"] if Path("/usr/local").is_dir() else []
+    for source, inside in binds:
+        for pattern in (*_PACKAGES, "pkgs", "envs"):
+            for found in Path(source).glob(pattern):
+                if found.is_dir() and not found.is_symlink():
+                    masks.append(f"{inside}/{found.relative_to(source)}")
+    return tuple(dict.fromkeys(masks))
+
+
+@functools.cache
+def kernel_settings() -> tuple[str, ...]:
+    """What of /proc a machine must not write: all of it that is no process's own.
+
+    The kernel lets the owner of these files write them, and where swegym runs as root that owner is the machine's user.
+    """
+    found = []
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdigit() or entry.is_symlink():
+                continue
+            if entry.is_dir(follow_symlinks=False) or entry.stat(follow_symlinks=False).st_mode & 0o222:
+                found.append(entry.path)
+    return tuple(sorted(found))
 
 
 def _base_layer() -> Path:

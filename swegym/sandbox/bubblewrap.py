@@ -33,14 +33,15 @@ from typing import Any
 from swegym import paths
 from swegym.errors import NotBuilt, SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import machines
-from swegym.sandbox.base import USER, Base, load_base
+from swegym.sandbox.base import USER, Base, kernel_settings, load_base
+from swegym.sandbox.disk import bytes_used, bytes_without_a_name
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
 from swegym.sandbox.supervisor import ACCESS, clean
 from swegym.types import ExecResult, Image, Snapshot
 
 _START_TIMEOUT = 20.0
-_KILL_TIMEOUT = 5.0
+_KILL_TIMEOUT = 30.0  # what thousands of processes and gigabytes of memory may take to go away
 _ACCESS_TIMEOUT = 30.0
 _MOST_READ = 256 << 20
 _READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
@@ -59,6 +60,7 @@ class BubblewrapSandbox:
         self._supervisor = machines.current()
         self._folder = self._supervisor.folder / secrets.token_hex(6)
         self._upper = self._folder / "upper"
+        self._shared = self._folder / "shm"
         self._closed = False
         self._pid = 0
         self._pidfd = -1
@@ -66,6 +68,8 @@ class BubblewrapSandbox:
         try:
             self._upper.mkdir(parents=True)
             (self._folder / "work").mkdir()
+            self._shared.mkdir()
+            self._shared.chmod(0o1777)
             self._cgroup = make_cgroup(self.limits)
             if self._cgroup is not None:
                 (self._folder / "cgroup").write_text("\n".join(map(str, self._cgroup.folders)))
@@ -159,6 +163,7 @@ class BubblewrapSandbox:
         ready, ready_theirs = os.pipe()
         errors, errors_theirs = os.pipe()
         try:
+            self._upper.chmod(0o755)  # it is the machine's root, and a policy may have shut it
             payload = {"argv": self._arguments(), "cgroups": self._cgroup.entries() if self._cgroup else []}
             self._supervisor.request(b"o", payload, [status_theirs, ready_theirs, errors_theirs])
             for descriptor in (status_theirs, ready_theirs, errors_theirs):
@@ -183,13 +188,16 @@ class BubblewrapSandbox:
         for layer in self._lower:
             argv += ["--overlay-src", str(layer)]
         argv += ["--overlay", str(self._upper), str(self._folder / "work"), "/"]
-        for source, inside in base.binds:
+        for source, inside in base.mounts():
             argv += ["--ro-bind", source, inside]
-        for target, inside in base.links:
-            argv += ["--symlink", target, inside]
         for inside in base.masks:
             argv += ["--tmpfs", inside, "--remount-ro", inside]
-        return [*argv, "--proc", "/proc", "--dev", "/dev", "--", "/bin/sh", "-c", _READY]
+        argv += ["--proc", "/proc"]
+        for path in kernel_settings():
+            argv += ["--ro-bind", path, path]
+        # /dev is a tmpfs, which no limit of ours holds; what programs share there lies on the disk that is watched.
+        argv += ["--dev", "/dev", "--bind", str(self._shared), "/dev/shm", "--remount-ro", "/dev"]
+        return [*argv, "--", "/bin/sh", "-c", _READY]
 
     def _alive(self) -> bool:
         if self._pidfd < 0:
@@ -245,7 +253,7 @@ class BubblewrapSandbox:
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)
-            before = self._used()
+            before, free = self._used(), _free(self._folder)
             done = pump(
                 (feed, stdin) if stdin is not None else None,
                 out,
@@ -253,7 +261,7 @@ class BubblewrapSandbox:
                 status,
                 timeout=timeout,
                 keep=keep,
-                tick=lambda: "disk" if self._used() > max(self.limits.disk_bytes, before) else None,
+                tick=lambda: "disk" if self._over_disk(before, free) else None,
             )
         finally:
             for descriptor in opened:
@@ -273,36 +281,34 @@ class BubblewrapSandbox:
         return rlimits
 
     def _used(self) -> int:
-        """Bytes of the writable layer, each file at least one block; counting stops above the limit."""
-        total = 0
-        pending = [str(self._upper)]
-        while pending and total <= self.limits.disk_bytes:
-            folder = pending.pop()
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        with contextlib.suppress(FileNotFoundError):
-                            found = entry.stat(follow_symlinks=False)
-                            total += max(found.st_blocks * 512, 4096)
-                            if entry.is_dir(follow_symlinks=False):
-                                pending.append(entry.path)
-            except PermissionError:  # the policy shut a folder to hide what is in it
-                with contextlib.suppress(OSError):
-                    Path(folder).chmod(0o700)
-                    pending.append(folder)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-        return total
+        """Bytes of the writable layer and of shared memory; counting stops above the limit."""
+        most = self.limits.disk_bytes
+        return bytes_used(str(self._upper), most) + bytes_used(str(self._shared), most)
+
+    def _over_disk(self, before: int, free: int) -> bool:
+        """Whether more than the limit is used, and than `before`. `free` is what the file system had free then."""
+        most = max(self.limits.disk_bytes, before)
+        if (used := self._used()) > most:
+            return True
+        # What has no name any more is not in the count. Looking for it costs more, so only where something is amiss.
+        if free - _free(self._folder) <= self.limits.disk_bytes - min(used, self.limits.disk_bytes):
+            return False
+        return used + bytes_without_a_name(self._pid, self._cgroup.processes() if self._cgroup else None) > most
 
     def _access(self, request: dict[str, Any], path: str, data: bytes | None) -> Pumped:
         """Read or write one file; what is wrong with the path is an OSError, with the machine a SandboxError."""
         limits = {"RLIMIT_FSIZE": self.limits.disk_bytes}
         request |= {"path": posixpath.join(self.image.workdir, path), "rlimits": limits}
-        done = self._run(request, data, _ACCESS_TIMEOUT, None)
-        if done.stopped == "disk":
-            raise OSError(errno.ENOSPC, "the sandbox's disk is full", path)
-        verb, _, code = (done.status or b"").decode().partition(" ")
-        if verb != "exit":
+        for _ in range(2):
+            done = self._run(request, data, _ACCESS_TIMEOUT, None)
+            if done.stopped == "disk":
+                raise OSError(errno.ENOSPC, "the sandbox's disk is full", path)
+            verb, _, code = (done.status or b"").decode().partition(" ")
+            if verb == "exit" and code != "137":
+                break
+            # Something in the machine stopped or killed what worked on the file. In a new machine nothing else runs.
+            self.stop_processes()
+        else:
             raise SandboxError(f"cannot {request['file']} {path}: the machine stopped ({done.stopped or code}).")
         if code == "0":
             return done
@@ -314,6 +320,11 @@ class BubblewrapSandbox:
             ACCESS["full"]: (OSError, errno.ENOSPC, "the sandbox's disk is full"),
         }.get(int(code), (PermissionError, errno.EACCES, said or f"ended with {code}"))
         raise kind(number, text, path)
+
+
+def _free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bfree * found.f_frsize
 
 
 def _layer(digest: str) -> Path:

@@ -46,6 +46,12 @@ class Cgroup:
         """The files into which a process writes 0 to join."""
         return [str(folder / "cgroup.procs") for folder in self.folders]
 
+    def processes(self) -> list[int]:
+        """Ids of the processes in it, as seen from outside."""
+        with contextlib.suppress(OSError):
+            return [int(line) for line in (self.folders[0] / "cgroup.procs").read_text().split()]
+        return []
+
     def out_of_memory_kills(self) -> int:
         """How many processes the kernel has killed here for memory."""
         name = "memory.events" if self.version == 2 else "memory.oom_control"

@@ -1,0 +1,189 @@
+"""A policy against its machine: out of it, around its limits, and into a state in which nobody could judge it.
+
+After each attack the machine has to work again, because a machine that fails judges nobody.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swegym.sandbox import Limits, open_sandbox
+from swegym.sandbox.base import _masks, kernel_settings
+from swegym.sandbox.disk import DEEPEST, bytes_used
+from swegym.types import Image
+
+IMAGE = Image("redteam", "host")
+PYTHON = "/opt/python/bin/python3"
+SMALL = Limits(disk_bytes=20 << 20)
+TREE = "import os\nfor i in range(%d): os.mkdir('d'); os.chdir('d')"
+UNLINKED = """
+import os, time
+held = []
+for number in range(10):
+    held.append(open(f'f{number}', 'wb')); os.unlink(f'f{number}'); held[-1].write(b'x' * 10**7); held[-1].flush()
+time.sleep(9)
+"""
+STOPPER = (
+    "(while :; do for p in /proc/[0-9]*; do p=${p#/proc/}; "
+    "[ $p != 1 ] && [ $p != $BASHPID ] && kill -STOP $p; done; done) >/dev/null 2>&1 &"
+)
+
+# name -> (class, what the policy runs)
+UNSTARTABLE = {
+    "a folder in the place of /bin": ("turn to invalid", "rm -rf /bin; mkdir /bin /bin/sh"),
+    "a link in the place of /lib64": ("turn to invalid", "ln -sfn /tmp /lib64; ln -sfn /tmp /lib; ln -sfn /tmp /sbin"),
+    "a root that nobody may enter": ("turn to invalid", "chmod 000 /"),
+    "no folders at all": ("turn to invalid", "rm -rf /testbed /home /tmp /opt /var /run /etc 2>/dev/null"),
+    "code for the machine's init": (
+        "turn to invalid",
+        "echo /tmp/x.so > /etc/ld.so.preload; ln -sf /tmp/x /etc/ld.so.preload",
+    ),
+    "a full disk": ("turn to invalid", "for i in 1 2 3 4 5 6; do head -c 9000000 /dev/zero > f$i; done"),
+    "a tree deeper than Python recurses": ("break the harness", f'{PYTHON} -c "{TREE % 2500}"'),
+    "folders that are shut": ("break the harness", "mkdir -p a/b/c; touch a/b/c/d; chmod 000 a/b/c a/b a"),
+    "names that are no text": ("break the harness", r"touch $'\xff\n\x1b[2J' $'\x01' -- -rf; mkfifo pipe"),
+    "a folder where a mount has to be": (
+        "turn to invalid",
+        "mv /etc /etc2; mkdir -p /proc/sys /dev/shm/x; rm -rf /opt",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", [command for _, command in UNSTARTABLE.values()], ids=UNSTARTABLE.keys())
+def test_a_machine_starts_again_over_whatever_a_policy_left(attack: str) -> None:
+    with open_sandbox(IMAGE, limits=SMALL) as box:
+        box.exec(attack, timeout=30)
+        box.stop_processes()
+        assert box.exec(["/usr/bin/echo", "alive"], cwd="/").stdout == b"alive\n"
+        folder = box._folder  # type: ignore[attr-defined]
+    assert not folder.exists()
+
+
+def test_a_stopped_file_access_is_done_in_a_new_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swegym.sandbox.bubblewrap._ACCESS_TIMEOUT", 1.0)
+    with open_sandbox(IMAGE) as box:
+        box.exec(STOPPER)
+        for _ in range(5):
+            box.write("x", b"1")
+            assert box.read("x") == b"1"
+
+
+# name -> (class, what the policy runs); nothing of it may succeed
+WRITES = {
+    "a program for the host's crashes": ("escape", "cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern"),
+    "the host's memory settings": ("escape", "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness"),
+    "any kernel setting": (
+        "escape",
+        "[ -n \"$(find /proc -path '/proc/[0-9]*' -prune -o -type f -writable -print -quit)\" ]",
+    ),
+    "the host's programs": ("escape", "touch /usr/bin/env /bin/env /lib/x /opt/python/bin/python3"),
+    "memory of no limit in /dev": ("dodge a limit", "echo > /dev/file"),
+    "a mask taken off": ("find the answer", "umount /usr/local || umount -l /usr/local"),
+    "a device of its own": ("escape", "mknod /tmp/disk b 8 0"),
+    "a namespace of its own": ("escape", "unshare -Ur true"),
+}
+
+
+@pytest.mark.parametrize("attack", [command for _, command in WRITES.values()], ids=WRITES.keys())
+def test_what_is_the_hosts_stays_as_it_is(attack: str) -> None:
+    with open_sandbox(IMAGE) as box:
+        assert box.exec(attack).exit_code != 0
+
+
+def test_kernel_settings_are_covered_for_root_and_for_others() -> None:
+    assert "/proc/sys" in kernel_settings()
+
+
+# name -> (class, what the policy runs); each ends at the limit on disk
+FILLERS: dict[str, tuple[str, str | list[str]]] = {
+    "deleted files that stay open": ("dodge a limit", [PYTHON, "-c", UNLINKED]),
+    "shared memory": (
+        "dodge a limit",
+        "for i in 1 2 3 4 5 6; do head -c 9000000 /dev/zero > /dev/shm/$i; done; sleep 9",
+    ),
+    "small files": ("dodge a limit", "for i in $(seq 9000); do echo > s$i; done; sleep 9"),
+    "a tree that is too deep to look at": (
+        "dodge a limit",
+        f"{PYTHON} -c \"{TREE % (DEEPEST + 9)}; open('x', 'wb').write(b'x' * 10**7)\"; sleep 9",
+    ),
+    "a folder that is shut": (
+        "dodge a limit",
+        "mkdir s; for i in 1 2 3; do head -c 9000000 /dev/zero > s/$i; done; chmod 0 s; sleep 9",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", [command for _, command in FILLERS.values()], ids=FILLERS.keys())
+def test_the_limit_on_disk_holds(attack: str | list[str]) -> None:
+    with open_sandbox(IMAGE, limits=SMALL) as box:
+        assert box.exec(attack, timeout=60).limit == "disk"
+
+
+def test_sparse_files_cost_what_they_take() -> None:
+    with open_sandbox(IMAGE, limits=SMALL) as box:
+        assert box.exec("truncate -s 15M a b c d e f; sleep 0.6").limit is None
+
+
+# link -> whether a read or a write through it may reach what is behind; none may reach memory or a device
+LINKS = ("/proc/self/mem", "/proc/self/fd/0", "/proc/1/mem", "/proc/1/environ", "/dev/zero", "/proc/sys/vm/swappiness")
+
+
+@pytest.mark.parametrize("target", LINKS)
+def test_a_link_does_not_make_the_file_access_write_what_no_command_could(target: str) -> None:
+    with open_sandbox(IMAGE) as box:
+        box.exec(["/bin/ln", "-s", target, "link"])
+        with pytest.raises(OSError):
+            box.write("link", b"60\n")
+
+
+def test_keys_of_the_owner_are_not_handed_down(tmp_path: Path) -> None:
+    """In a process of its own: the supervisor takes over the session keyring of the process that starts it."""
+    code = """
+import ctypes, os
+from swegym.sandbox import open_sandbox
+from swegym.types import Image
+call = ctypes.CDLL(None, use_errno=True).syscall
+if call(250, 1, None) < 0 or call(248, b"user", b"swegym-redteam", b"hello", 5, -3) < 0:
+    raise SystemExit(3)
+search = "import ctypes; print(ctypes.CDLL(None).syscall(250, 10, -3, b'user', b'swegym-redteam', 0))"
+with open_sandbox(Image("redteam", "host")) as box:
+    raise SystemExit(0 if box.exec(["/opt/python/bin/python3", "-c", search]).stdout == b"-1\\n" else 1)
+"""
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers of the system calls are those of x86_64")
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "SWEGYM_HOME": str(tmp_path)})
+    if done.returncode == 3:
+        pytest.skip("keyrings cannot be used here")
+    assert done.returncode == 0
+
+
+def test_counting_the_disk_follows_no_link_and_changes_nothing_behind_it(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "big").write_bytes(b"x" * 10**6)
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link").symlink_to(outside)
+    assert bytes_used(str(inside), 10**9) < 10**5
+    assert outside.stat().st_mode & 0o777 == 0o755
+
+
+def test_packages_of_the_host_are_masked_wherever_they_lie(tmp_path: Path) -> None:
+    for folder in (
+        "lib/python3.9/site-packages",
+        "lib64/python3.12/site-packages",
+        "lib/python3/dist-packages",
+        "pkgs",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    masks = _masks([(str(tmp_path), "/opt/python")])
+    for folder in (
+        "lib/python3.9/site-packages",
+        "lib64/python3.12/site-packages",
+        "lib/python3/dist-packages",
+        "pkgs",
+    ):
+        assert f"/opt/python/{folder}" in masks
