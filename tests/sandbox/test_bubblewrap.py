@@ -8,7 +8,7 @@ import pytest
 
 from swegym.errors import InputError, NotBuilt, SandboxDied, SandboxUnavailable, UnknownName
 from swegym.sandbox import Limits, machines, open_sandbox
-from swegym.sandbox.bubblewrap import _unavailable
+from swegym.sandbox.complaints import unavailable
 from swegym.sandbox.limits import how_limits_hold
 from swegym.sandbox.supervisor import clean
 from swegym.types import Image
@@ -43,7 +43,7 @@ def test_an_unknown_base_is_told() -> None:
     ],
 )
 def test_a_refusal_of_the_host_names_the_remedy(said: str, remedy: str) -> None:
-    error = _unavailable(said, Path("/store"))
+    error = unavailable(said, Path("/store"))
     assert isinstance(error, SandboxUnavailable)
     assert said in str(error) and remedy in str(error)
 
