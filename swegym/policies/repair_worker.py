@@ -313,7 +313,7 @@ class Trial:
 
 
 def quick(
-    names: list[str], durations: dict[str, float], files: dict[str, str], seconds: float = 1.0, most: int = 8
+    names: list[str], durations: dict[str, float], files: dict[str, str], seconds: float = 0.4, most: int = 8
 ) -> list[str]:
     """A few tests that together take about `seconds`: the fastest of each file in turn."""
     turns: dict[str, int] = {}
