@@ -12,25 +12,23 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Literal
 
-import gymnasium
-
-from swegym.env import SWEEnv
-from swegym.errors import GuidanceError, InputError, NotBuilt, RunError, SwegymError, UnknownName, cause_of
-from swegym.guidance import GuidanceWrapper, make_teacher, make_trigger, unattempted
-from swegym.policies import find_policy, make_policy
+from swegym.env import SWEEnv, TaskSource
+from swegym.errors import GuidanceError, InputError, NotBuilt, RunError, UnknownName, cause_of
+from swegym.guidance import make_teacher, make_trigger, unattempted
+from swegym.policies import find_policy
 from swegym.rollout.causes import enters_rates, try_again, wait_before
-from swegym.rollout.episode import rollout
+from swegym.rollout.engines import MakeEnv, Order, Stopped, find_engine
 from swegym.rollout.facts import now, run_facts, start, task_digest
 from swegym.rollout.folder import RunFolder, RunWriter
-from swegym.rollout.record import Record, trajectory_id
+from swegym.rollout.record import trajectory_id
 from swegym.rollout.run_config import RunConfig
 from swegym.tasks import load_task_set
-from swegym.types import Guidance, Message, Policy, Task, ToolSchema, Trajectory, Verdict
+from swegym.types import Guidance, Task, Trajectory, Verdict
 
 Kind = Literal["task-started", "attempt-started", "attempt-kept", "attempt-finished", "hint-refused", "task-finished"]
 
@@ -44,9 +42,6 @@ class Event:
     attempt: str = ""  # id of the trajectory; for hint-refused, of the attempt that got no hint
     trajectory: Trajectory | None = None  # of attempt-kept and attempt-finished
     reason: str = ""
-
-
-MakeEnv = Callable[[], gymnasium.Env[list[Message], Message]]
 
 
 def collect(
@@ -64,11 +59,13 @@ def collect(
     config.refuse_secrets()
     find_policy(config.policy)
     make_teacher(config.teacher, config.teacher_options)
-    make_env = make_env or _env_factory(config)
-    digests = _task_digests(config, make_env)
+    find_engine(config.engine)
+    make_env = make_env or env_factory(config)
+    tasks = make_env().get_wrapper_attr("tasks")
+    digests = _task_digests(config, tasks)
     with RunWriter(config) as writer:
         with _noted(writer, config, digests):
-            _Run(config, writer, make_env, on_event or (lambda event: None)).work_on(list(digests))
+            _Run(config, writer, make_env, tasks, on_event or (lambda event: None)).work_on(list(digests))
         return writer.folder
 
 
@@ -78,7 +75,8 @@ def episode_seed(seed: int, task: str, attempt: int, *, guided: bool) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _env_factory(config: RunConfig) -> MakeEnv:
+def env_factory(config: RunConfig) -> MakeEnv:
+    """What makes the envs of a run. Raises NotBuilt where a task of it is not in this machine's store."""
     task_set = load_task_set(config.tasks).select(config.patterns, config.limit)
     missing = [task for task in task_set if not task_set.is_built(task)]
     if missing:
@@ -95,9 +93,8 @@ def _env_factory(config: RunConfig) -> MakeEnv:
     )
 
 
-def _task_digests(config: RunConfig, make_env: MakeEnv) -> dict[str, str]:
+def _task_digests(config: RunConfig, tasks: TaskSource) -> dict[str, str]:
     """Ids of the tasks to run, in order, with their digests."""
-    tasks = make_env().get_wrapper_attr("tasks")
     chosen = [task for task in tasks.ids if not config.patterns or any(fnmatch(task, p) for p in config.patterns)]
     if not chosen:
         raise UnknownName.among(f"task in {tasks.name}", ", ".join(config.patterns), tasks.ids)
@@ -125,27 +122,30 @@ def _noted(writer: RunWriter, config: RunConfig, digests: Mapping[str, str]) -> 
         writer.folder.derive()
 
 
-class _Stopped(Exception):
-    """The run is being stopped; raised where an episode asks its policy."""
-
-
 class _Run:
     def __init__(
-        self, config: RunConfig, writer: RunWriter, make_env: MakeEnv, on_event: Callable[[Event], None]
+        self,
+        config: RunConfig,
+        writer: RunWriter,
+        make_env: MakeEnv,
+        tasks: TaskSource,
+        on_event: Callable[[Event], None],
     ) -> None:
         self.config = config
         self.writer = writer
-        self.make_env = make_env
+        self.tasks = tasks
         self.trigger = make_trigger(config.guide)
         self.teacher = make_teacher(config.teacher, config.teacher_options)
         self.done = {t.id: t for t in writer.folder.trajectories() if enters_rates(t.verdict)}
         self._on_event = on_event
         self._telling = threading.Lock()
         self._stop = threading.Event()
-        self._open: dict[str, Record] = {}
+        kind = find_engine(config.engine)
+        self._threads = kind.threads(config)
+        self._engine = kind(config, make_env, self._stop)
 
     def work_on(self, tasks: list[str]) -> None:
-        with ThreadPoolExecutor(self.config.jobs, "task") as pool:
+        with closing(self._engine), ThreadPoolExecutor(self._threads, "task") as pool:
             waiting: set[Future[None]] = {pool.submit(self._task, task) for task in tasks}
             try:
                 while waiting:
@@ -156,33 +156,23 @@ class _Run:
                 self._stop.set()
                 for future in waiting:
                     future.cancel()
-                for env in list(self._open.values()):
-                    env.close()  # a command in flight ends with its machine
+                self._engine.close()  # a command in flight ends with its machine
                 raise
 
     def _task(self, name: str) -> None:
         if self._stop.is_set():
             return
         self._tell("task-started", name)
-        env = Record(
-            GuidanceWrapper(self.make_env(), training=self.config.guide != "never"),
-            policy=self.config.policy,
-            policy_version=self.config.policy_version,
-        )
-        self._open[name] = env
         try:
-            task: Task = env.get_wrapper_attr("tasks").load(name)
-            group = [self._attempt(env, task, number) for number in range(self.config.attempts)]
+            task = self.tasks.load(name)
+            group = [self._attempt(task, number) for number in range(self.config.attempts)]
             for followed in self.trigger(group):
-                self._guided(env, task, followed)
-        except _Stopped:
+                self._guided(task, followed)
+        except Stopped:
             return
-        finally:
-            del self._open[name]
-            env.close()
         self._tell("task-finished", name)
 
-    def _guided(self, env: Record, task: Task, followed: Trajectory) -> None:
+    def _guided(self, task: Task, followed: Trajectory) -> None:
         """The guided attempt that follows a plain one; if that succeeded, the teacher is not shown it."""
         failed = followed.verdict.resolved is False
         name = trajectory_id(task.id, followed.attempt, guided=True)
@@ -191,7 +181,7 @@ class _Run:
             return
         hint = self._hint(task, followed if failed else unattempted(task.public()), followed.id)
         if hint is not None:
-            self._attempt(env, task, followed.attempt, hint, followed.id if failed else None)
+            self._attempt(task, followed.attempt, hint, followed.id if failed else None)
 
     def _hint(self, task: Task, shown: Trajectory, asked_for: str) -> Guidance | None:
         hint, outcome, reason = None, "none", "the teacher had nothing to say"
@@ -217,18 +207,18 @@ class _Run:
             self._tell("hint-refused", task.id, asked_for, reason=f"{outcome}: {reason}")
         return hint
 
-    def _attempt(
-        self, env: Record, task: Task, number: int, hint: Guidance | None = None, parent: str | None = None
-    ) -> Trajectory:
+    def _attempt(self, task: Task, number: int, hint: Guidance | None = None, parent: str | None = None) -> Trajectory:
         """One attempt: taken from the folder, or made, tried again where that may help, and written."""
         name = trajectory_id(task.id, number, guided=hint is not None)
         if name in self.done:
             self._tell("attempt-kept", task.id, name, self.done[name])
             return self.done[name]
+        seed = episode_seed(self.config.seed, task.id, number, guided=hint is not None)
+        order = Order(task.id, number, seed, hint, parent)
         for tried in itertools.count(1):
             self._check()
             self._tell("attempt-started", task.id, name)
-            trajectory = self._episode(env, task, number, hint, parent)
+            trajectory = self._engine.episode(order, task)
             if trajectory.verdict.resolved is None:
                 self._check()  # a machine closed under an episode by the stop itself is no record
             self.writer.append(trajectory)
@@ -238,45 +228,13 @@ class _Run:
             self._pause(trajectory.verdict, tried)
         raise AssertionError("counting does not end")
 
-    def _episode(self, env: Record, task: Task, number: int, hint: Guidance | None, parent: str | None) -> Trajectory:
-        seed = episode_seed(self.config.seed, task.id, number, guided=hint is not None)
-        try:
-            policy = make_policy(self.config.policy, task, seed=seed, options=self.config.policy_options)
-        except InputError:
-            raise  # its options are wrong, and will be for every episode
-        except Exception as error:
-            return env.never_began(error, task, seed, {"attempt": number, "parent": parent, "guidance": hint})
-        try:
-            return rollout(
-                env,
-                self._stoppable(policy),
-                task=task.id,
-                seed=seed,
-                guidance=hint,
-                attempt=number,
-                parent=parent,
-            )
-        except (SwegymError, _Stopped):
-            raise
-        except Exception as error:  # the boundary of an episode: a bug in a policy or in us is a record, not a crash
-            return env.abandoned(error, "error", task)
-        finally:
-            env.close()
-
-    def _stoppable(self, policy: Policy) -> Policy:
-        def ask(messages: list[Message], tools: list[ToolSchema]) -> Message:
-            self._check()
-            return policy(messages, tools)
-
-        return ask
-
     def _pause(self, verdict: Verdict, tried: int) -> None:
         """Wait before the next try; a run that stops does not wait."""
         self._stop.wait(wait_before(verdict, tried) * self.config.backoff)
 
     def _check(self) -> None:
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped
 
     def _tell(
         self, kind: Kind, task: str, attempt: str = "", trajectory: Trajectory | None = None, reason: str = ""

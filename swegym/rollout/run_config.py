@@ -15,6 +15,16 @@ from swegym.sandbox import Limits
 from swegym.tools import DEFAULT_TOOLS
 
 
+class Bounds(Config):
+    """How many episodes may be in a phase at once; `jobs` where left out. With run or grade set, tasks worked on at
+    the same time are as many as fill both.
+    """
+
+    reset: int | None = Field(None, ge=1)
+    run: int | None = Field(None, ge=1)
+    grade: int | None = Field(None, ge=1)
+
+
 class RunConfig(Config):
     tasks: str
     """A task set: its name or its folder."""
@@ -50,6 +60,11 @@ class RunConfig(Config):
     """Multiplies the waits between tries."""
     jobs: int = Field(2, ge=1)
     """Tasks worked on at the same time."""
+    bounds: Bounds = Bounds()
+    """Finer than `jobs`: how many open, run and are graded at the same time."""
+    engine: str = "threads"
+    """Where episodes run: threads, ray, or the import path of an engine."""
+    engine_options: dict[str, Any] = Field(default_factory=dict)
     out: Path
     """The run's folder."""
 
@@ -64,9 +79,10 @@ class RunConfig(Config):
         """Raise `InputError` for a key among the options; not a validator, because those quote what they refuse."""
         refuse_secrets(self.policy_options, "policy_options")
         refuse_secrets(self.teacher_options, "teacher_options")
+        refuse_secrets(self.engine_options, "engine_options")
 
 
-MAY_CHANGE = frozenset({"jobs", "retries", "backoff", "out"})
+MAY_CHANGE = frozenset({"jobs", "bounds", "engine", "engine_options", "retries", "backoff", "out"})
 """Fields that decide how a run is carried out, not what it holds: they may differ when it is resumed."""
 
 

@@ -13,7 +13,12 @@ TASK = PublicTask("t", "s", "r", "i", "/testbed", (), "d")
 
 def group(outcomes):
     return [
-        dataclasses.replace(unattempted(TASK), id=f"t__{n}", attempt=n, verdict=Verdict(resolved, None if resolved is not False else "agent", ""))
+        dataclasses.replace(
+            unattempted(TASK),
+            id=f"t__{n}",
+            attempt=n,
+            verdict=Verdict(resolved, None if resolved is not False else "agent", ""),
+        )
         for n, resolved in enumerate(outcomes)
     ]
 

@@ -1,0 +1,56 @@
+"""A run on a cluster of two nodes in this machine, of which one is killed: `python ray_run.py OUT TASKS`.
+
+Prints one line of JSON: how many episodes each node's loss and the rest came to is in the run's folder.
+"""
+
+import functools
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+HERE = Path(__file__).parent
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+import ray  # noqa: E402 (workers inherit what is set above)
+import toy_env  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from swegym.errors import InputError  # noqa: E402
+from swegym.rollout import collect  # noqa: E402
+
+
+def main(out: Path, tasks: int) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "resources": {"sandbox": 2}})
+    other = cluster.add_node(num_cpus=2, resources={"sandbox": 2})
+    cluster.wait_for_nodes()
+    finished, killed = [], threading.Event()
+
+    def watch(event):
+        if event.kind == "attempt-finished":
+            finished.append(event.attempt)
+            if len(finished) == 3 and not killed.is_set():
+                killed.set()
+                # As when its power fails: nothing on it can say good-bye.
+                threading.Thread(target=cluster.remove_node, args=(other, False)).start()
+
+    def run(**fields):
+        settings = {"engine": "ray", "jobs": 4, "policy_options": {"seconds": 0.5}} | fields
+        settings["engine_options"] = {"address": cluster.address} | settings.get("engine_options", {})
+        make_env = functools.partial(toy_env.toy_env, tasks)
+        return collect(toy_env.toy_config(out, **settings), on_event=watch, make_env=make_env)
+
+    try:
+        run(engine_options={"resource": "sandboxx"})
+    except InputError as error:
+        refused = str(error)
+    run()
+    nodes = [node["Alive"] for node in ray.nodes()] if ray.is_initialized() else None
+    print(json.dumps({"refused": refused, "killed": killed.is_set(), "left": ray.is_initialized(), "nodes": nodes}))
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
