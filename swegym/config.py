@@ -39,7 +39,8 @@ def validate(model: type[Model], data: Any, origin: str | Path) -> Model:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        problem = first["msg"][0].lower() + first["msg"][1:]
+        problem = first["msg"].removeprefix("Value error, ")
+        problem = problem[0].lower() + problem[1:]
         if first["type"] == "extra_forbidden":
             remedy = f"Remove it, or use one of: {', '.join(model.model_fields)}."
         elif first["type"] == "missing":
@@ -47,7 +48,9 @@ def validate(model: type[Model], data: Any, origin: str | Path) -> Model:
         else:
             remedy = "Correct the value."
         more = len(error.errors()) - 1
-        remedy += f" ({more} more problem{'s' if more > 1 else ''} in this file.)" if more else ""
+        remedy += f" ({more} more problem{'s' if more > 1 else ''} there.)" if more else ""
+        if first["type"] == "missing":
+            raise InputError(f"{origin}: {field} is missing. {remedy}") from None
         raise InputError.at(origin, field, first.get("input"), problem, remedy) from None
 
 

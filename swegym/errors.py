@@ -49,7 +49,8 @@ class UnknownName(InputError, LookupError):
     def among(cls, kind: str, name: str, known: Iterable[str], remedy: str = "") -> UnknownName:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known[:20]) or 'none'}."
+        more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known[:20]) or 'none'}{more}."
         return cls(f"no {kind} named {name!r}. {hint} {remedy}".rstrip())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 INTERRUPTED = 130
 
@@ -18,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from swegym.cli.screen import show_error
     from swegym.errors import InputError, SwegymError
 
+    # For import paths such as `-p my_student:policy`; last, so that no file here hides an installed package.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     try:
         app(args=arguments, prog_name="swegym")
     except InputError as error:

@@ -37,7 +37,10 @@ def build_missing(task_set: TaskSet, ids: Iterable[str], jobs: int) -> None:
     """Build tasks, and raise `TaskError` if one of them cannot be."""
     failed = [result for result in build_with_progress(task_set, ids, jobs) if not result.built]
     if failed:
-        reasons = "\n".join(
-            f"{result.id} cannot be built: {str(result.error).removeprefix(f'{result.id}: ')}" for result in failed
-        )
+        reasons = "\n".join(map(reason, failed))
         raise TaskError(f"{reasons}\nMend that and run the same command again, or choose other tasks with -i.")
+
+
+def reason(result: BuildResult) -> str:
+    """Why a task could not be built, with its name said once."""
+    return f"{result.id} cannot be built: {str(result.error).removeprefix(f'{result.id}: ')}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swegym.cli.doctor import Finding, git, kernel, sandbox_opens, user_namespaces
+from swegym.cli.doctor import Finding, git, kernel, sandbox_opens, store_file_system, user_namespaces
 from swegym.cli.options import Jobs, Json, Redo, cores
 from swegym.cli.pairs import write_pairs
 from swegym.cli.run import carry_out, set_aside
@@ -46,7 +46,7 @@ def demo(
     from swegym.tasks import load_task_set
 
     started = time.monotonic()
-    refuse_unready(kernel(), user_namespaces(), git(), sandbox_opens())
+    refuse_unready(kernel(), user_namespaces(), git(), store_file_system(), sandbox_opens())
     if redo:
         set_aside(out)
     config = validate(RunConfig, {"tasks": "demo", **STUDENT, "jobs": jobs or cores(), "out": str(out)}, "swegym demo")

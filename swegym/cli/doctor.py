@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -134,6 +135,12 @@ def store_file_system() -> Finding:
     home = paths.home()
     kind = file_system(home)
     detail = f"{kind} at {home}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=home).close()
+    except OSError as error:
+        remedy = "Set SWEGYM_HOME to a folder that you may write to."
+        return Finding("store", "missing", f"{detail} cannot be written: {error.strerror}", remedy)
     if kind not in CAN_CARRY_OVERLAYS:
         return Finding(
             "store", "warn", detail, "Overlays may not work there; set SWEGYM_HOME to a folder on ext4, xfs or tmpfs."
@@ -168,6 +175,8 @@ def sandbox_opens() -> Finding:
             ran = time.perf_counter()
     except SwegymError as error:
         return Finding("sandbox", "missing", "bubblewrap cannot open one", str(error))
+    except OSError as error:  # a store that cannot be written, for one
+        return Finding("sandbox", "missing", f"cannot be tried: {error}", "Mend what stands above, and try again.")
     if result.exit_code != 0:
         return Finding("sandbox", "missing", f"`true` exited {result.exit_code} in it", result.text.strip())
     opening, running = (opened - started) * 1000, (ran - opened) * 1000

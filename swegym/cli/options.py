@@ -32,6 +32,6 @@ def existing_run(run: str) -> Path:
     for path in (Path(run), Path("runs") / run):
         if path.is_dir():
             return path
-    known = sorted(path.name for path in Path("runs").glob("*") if path.is_dir())
+    known = sorted(path.parent.name for path in Path("runs").glob("*/config.toml"))
     remedy = f"Runs here: {', '.join(known)}." if known else "Make one with `swegym run` or `swegym demo`."
     raise RunError(f"{run}: no such run folder. {remedy}")

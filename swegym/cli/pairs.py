@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pairs(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or their names below runs/.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or their names below runs/.")],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="FILE", help="Where to write. [default: pairs.jsonl in the first RUN]"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or their names below runs/.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or their names below runs/.")],
     tasks: Annotated[bool, typer.Option("--tasks", help="Also one line per task.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +46,8 @@ def report(
             show_tasks(summary)
     for before, after in pairwise(summaries):
         changed = flips(before, after)
-        say(f"\n{before.name} -> {after.name}: {len(changed)} tasks changed between solved and failed")
+        counted = "1 task" if len(changed) == 1 else f"{len(changed)} tasks"
+        say(f"\n{before.name} -> {after.name}: {counted} changed between solved and failed")
         for task, was, now in changed:
             say(f"  {task}: {_word(was)} -> {_word(now)}")
 

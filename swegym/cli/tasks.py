@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from swegym.cli.build import build_missing, build_with_progress
+from swegym.cli.build import build_missing, build_with_progress, reason
 from swegym.cli.options import Jobs, Json, Limit, SetArgument, TaskGlobs, TaskOption, cores
 from swegym.cli.progress import Board
 from swegym.cli.screen import print_json, say, show_table
@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show, build and check tasks.
 @app.command("list")
 def list_tasks(
     task_set: Annotated[
-        str | None, typer.Argument(metavar="[SET]", help="A task set; without it, the sets are listed.")
+        str | None, typer.Argument(metavar="SET", help="A task set; without it, the sets are listed.")
     ] = None,
     tasks: TaskGlobs = None,
     as_json: Json = False,
@@ -152,7 +152,7 @@ def build(
         )
     else:
         for result in failed:
-            say(f"{result.id}: {result.error}")
+            say(reason(result))
         fresh = sum(result.built and not result.cached for result in results)
         say(f"{len(results) - len(failed)} of {len(results)} tasks are built ({fresh} just now).")
         if not failed:

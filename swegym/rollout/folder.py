@@ -151,7 +151,10 @@ class RunWriter:
         file = path / "config.toml"
         if file.exists():
             different = first_difference(self.folder.config, self.config)
-            if different:
+            if different and self._is_blank(path):
+                (path / "run.json").unlink(missing_ok=True)
+                write_atomically(file, to_toml(self.config.model_dump(mode="json")))
+            elif different:
                 field, before, after = different
                 raise RunError(
                     f"{file}: {field} = {before!r}, but this run has {after!r}. "
@@ -162,6 +165,11 @@ class RunWriter:
         if foreign:
             raise RunError(f"{path}: holds {foreign[0]} and is no run. Choose another folder with -o.")
         write_atomically(file, to_toml(self.config.model_dump(mode="json")))
+
+    def _is_blank(self, path: Path) -> bool:
+        """Whether nothing was recorded: then the settings that came to nothing may be put right in the same folder."""
+        logs = (path / "trajectories.jsonl", path / "hints.jsonl", path / "torn")
+        return not any(log.exists() and log.stat().st_size for log in logs)
 
 
 class _Log:
@@ -194,11 +202,15 @@ class _Log:
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole file so that a crash leaves either the old or the new one."""
     temporary = path.with_name(path.name + ".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # the half of it that a full disk took
+        raise
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:

@@ -78,7 +78,10 @@ def _build_reported(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent
         return BuildResult(task, False, False, time.monotonic() - start, error)
     except OSError as error:
         on_event(BuildEvent(task, "failed"))
-        failure = TaskError(f"{task}: the store at {paths.home()} cannot be written: {error}")
+        failure = TaskError(
+            f"{task}: the store at {paths.home()} cannot be written: {error.strerror or error}. "
+            "Free some space there, or set SWEGYM_HOME to a folder that you may write to."
+        )
         return BuildResult(task, False, False, time.monotonic() - start, failure)
     on_event(BuildEvent(task, "cached" if cached else "built"))
     return BuildResult(task, True, cached, time.monotonic() - start)

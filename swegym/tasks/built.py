@@ -102,7 +102,7 @@ def _record(task: Task, stamp: str) -> dict[str, Any]:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / "task.json").read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NotBuilt(f"task {folder.name} is not built. Run `swegym tasks build {folder.parent.name}`.") from None
     except json.JSONDecodeError as error:
         raise TaskError(

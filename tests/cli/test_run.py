@@ -193,6 +193,7 @@ def test_guidance_in_an_evaluation_is_refused(swegym, tiny: str, tmp_path: Path)
         (("-p", "nop", "-i", "tinny-1"), "'tinny-1'. Did you mean tiny-1"),
         (("-p", "nop", "-c", "none.toml"), "none.toml: no such file"),
         (("-p", "nop", "--set", "policy_options.api_key=sk-123"), "policy_options.api_key"),
+        (("-p", "nop", "--guide", "sometimes"), ": no such trigger; use one of never"),
         ((), "-p POLICY is missing"),
     ],
 )
@@ -203,6 +204,20 @@ def test_wrong_settings_are_named_with_a_remedy(
     assert result.code == 2
     assert says in result.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_policy_of_the_working_folder_is_found(swegym, tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "my_student.py").write_text("from swegym.policies.nop import policy\n")
+    assert swegym("run", tiny, "-p", "my_student:policy", "-o", "run").code == 0
+
+
+def test_settings_that_came_to_nothing_may_be_put_right_in_the_same_folder(swegym, tiny: str, tmp_path: Path) -> None:
+    script = tmp_path / "calls.jsonl"
+    script.write_text('{"role": "assistant", "content": "Done."}\n')
+    wrong = swegym("run", tiny, "-p", "scripted", "-o", "run")
+    assert wrong.code == 2
+    assert "file is missing. Add it." in wrong.err
+    assert swegym("run", tiny, "-p", "scripted", "--set", f"policy_options.file={script}", "-o", "run").code == 0
 
 
 def test_a_run_that_is_not_there_is_answered_with_those_that_are(swegym, tiny: str) -> None:

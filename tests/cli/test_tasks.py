@@ -123,7 +123,7 @@ def test_a_hash_mismatch_names_both_hashes_and_builds_nothing(swegym, tmp_path: 
     folder = _renamed(tmp_path / "unbuilt")
     result = swegym("tasks", "build", str(folder), "-i", "tiny-1")
     assert result.code == 1
-    assert "tiny 1.0: the downloaded tiny-1.0.tar.gz has sha256" in result.out
+    assert "tiny-1 cannot be built: tiny 1.0: the downloaded tiny-1.0.tar.gz has sha256" in result.out
     assert "0" * 64 in result.out
     assert not load_task_set(folder).is_built("tiny-1")
 
@@ -142,6 +142,17 @@ def test_a_verb_that_needs_a_task_that_cannot_be_built_says_so_once(swegym, tmp_
     assert result.code == 1
     assert "tiny-1 cannot be built: tiny 1.0: the downloaded" in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_store_that_is_no_folder_is_named_with_a_remedy(
+    swegym, tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_set.write(tmp_path / "unbuilt")
+    monkeypatch.setenv("SWEGYM_HOME", "/etc/passwd")
+    result = swegym("run", str(_renamed(tmp_path / "unbuilt")), "-p", "nop")
+    assert result.code == 1
+    assert "tiny-1 cannot be built: the store at /etc/passwd cannot be written: Not a directory." in result.err
+    assert "SWEGYM_HOME" in result.err
 
 
 def _renamed(parent: Path) -> Path:

@@ -68,15 +68,24 @@ def test_the_config_reads_back_as_it_was(out):
         ({"limits": {"turns": 7}}, r"limits\.turns = 50, but this run has 7"),
     ],
 )
-def test_another_config_is_refused_by_field(out, change, named):
+def test_another_config_is_refused_by_field(out, trajectory, change, named):
     config = toy_config(out, policy_options={"seconds": 1})
-    with RunWriter(config):
-        pass
+    with RunWriter(config) as writer:
+        writer.append(trajectory)
     with (
         pytest.raises(RunError, match=named),
         RunWriter(toy_config(out, **{"policy_options": {"seconds": 1}} | change)),
     ):
         pass
+
+
+def test_where_nothing_is_recorded_yet_settings_may_be_put_right(out):
+    with RunWriter(toy_config(out, policy_options={"sceonds": 1})) as writer:
+        writer.note({"starts": []})
+    mended = toy_config(out, policy_options={"seconds": 1})
+    with RunWriter(mended) as writer:
+        assert writer.folder.config == mended
+        assert not (out / "run.json").exists()
 
 
 def test_jobs_retries_and_place_may_change(out, tmp_path):
