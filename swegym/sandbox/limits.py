@@ -18,6 +18,8 @@ from pydantic import Field
 from swegym.config import Config
 
 _ROOT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+_PERIOD = 100_000  # microseconds, of which a share of processor time is given
 
 
 class Limits(Config):
@@ -33,6 +35,8 @@ class Limits(Config):
     """Of stdout and of stderr each, what is kept of one command: the first and the last half of it."""
     open_files: int = Field(4096, ge=32)
     """Open files of each process."""
+    cpus: float | None = Field(None, ge=0.05)
+    """Processors' worth of time for the whole sandbox; None for as much as there is. It needs a cgroup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Cgroup:
 
 def _own_group(controller: str | None) -> Path | None:
     """Where this process is in the hierarchy of `controller` (None: the v2 hierarchy)."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _MEMBERSHIP.read_text().splitlines():
         _, names, path = line.split(":", 2)
         if controller is None and names == "":
             return _ROOT / path.lstrip("/")
@@ -92,12 +96,29 @@ def _v2_parent() -> Path | None:
     for parent in (own, own.parent if own else None):
         if parent is None or not parent.is_dir() or not os.access(parent, os.W_OK):
             continue
+        control = parent / "cgroup.subtree_control"
         with contextlib.suppress(OSError):
-            if {"memory", "pids"} <= set((parent / "cgroup.subtree_control").read_text().split()):
-                return parent
-            (parent / "cgroup.subtree_control").write_text("+memory +pids")
+            if not {"memory", "pids"} <= set(control.read_text().split()):
+                control.write_text("+memory +pids")
             return parent
     return None
+
+
+def _v2_has_cpu(parent: Path) -> bool:
+    """Whether children get the cpu controller, which is not everywhere handed down."""
+    control = parent / "cgroup.subtree_control"
+    with contextlib.suppress(OSError):
+        if "cpu" not in control.read_text().split():
+            control.write_text("+cpu")
+        return True
+    return False
+
+
+def _v1_cpu_parent() -> Path | None:
+    parent = _own_group("cpu")
+    # No quota file: a kernel without bandwidth control.
+    usable = parent is not None and os.access(parent, os.W_OK) and (parent / "cpu.cfs_quota_us").exists()
+    return parent if usable else None
 
 
 def _v1_parents() -> tuple[Path, ...] | None:
@@ -109,12 +130,15 @@ def _v1_parents() -> tuple[Path, ...] | None:
 
 def how_limits_hold() -> dict[str, str]:
     """For each limit, how it is enforced on this host; for people and for `doctor`."""
-    group = "cgroup v2" if _v2_parent() else "cgroup v1" if _v1_parents() else None
+    v2, v1 = _v2_parent(), _v1_parents()
+    group = "cgroup v2" if v2 else "cgroup v1" if v1 else None
     # The kernel exempts the host's root user from RLIMIT_NPROC, and user namespaces do not change that.
     counted = "rlimit" if os.geteuid() != 0 else "not limited (root without a writable cgroup)"
+    shared_out = _v2_has_cpu(v2) if v2 else bool(v1 and _v1_cpu_parent())
     return {
         "memory": group or "rlimit, per process",
         "processes": group or counted,
+        "cpu": f"{group}, where limits.cpus is set" if shared_out else "not limited (no cgroup with cpu to be had)",
         "disk": "watched by the owner, and a limit on each file's size",
         "time": "the whole machine is killed at the deadline",
         "output": "head and tail are kept",
@@ -129,6 +153,9 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
     parents = (v2,) if v2 else _v1_parents()
     if parents is None:
         return None
+    cpu = None if limits.cpus is None else v2 if v2 and _v2_has_cpu(v2) else _v1_cpu_parent() if not v2 else None
+    if cpu is not None and cpu not in parents:
+        parents = (*parents, cpu)
     made = Cgroup(2 if v2 else 1, tuple(parent / name for parent in parents))
     try:
         for folder in made.folders:
@@ -140,7 +167,16 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
             (v2 / name / "pids.max").write_text(str(limits.processes))
         else:
             (made.folders[0] / "memory.limit_in_bytes").write_text(str(limits.memory_bytes))
+            with contextlib.suppress(OSError):  # no swap accounting on this kernel
+                (made.folders[0] / "memory.memsw.limit_in_bytes").write_text(str(limits.memory_bytes))
             (made.folders[1] / "pids.max").write_text(str(limits.processes))
+        if cpu is not None and limits.cpus is not None:
+            quota = round(limits.cpus * _PERIOD)
+            if v2:
+                (cpu / name / "cpu.max").write_text(f"{quota} {_PERIOD}")
+            else:
+                (cpu / name / "cpu.cfs_period_us").write_text(str(_PERIOD))
+                (cpu / name / "cpu.cfs_quota_us").write_text(str(quota))
     except OSError:
         for folder in made.folders:
             with contextlib.suppress(OSError):
@@ -152,8 +188,8 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
 def sweep_cgroups() -> int:
     """Remove cgroups that dead owners left; returns how many."""
     swept = 0
-    v2 = _v2_parent()
-    for parent in (v2,) if v2 else _v1_parents() or ():
+    v2, cpu = _v2_parent(), _v1_cpu_parent()
+    for parent in (v2,) if v2 else (*(_v1_parents() or ()), *([cpu] if cpu else [])):
         for folder in parent.glob("swegym-*-*"):
             owner = folder.name.split("-")[1]
             if not Path("/proc", owner).exists():
