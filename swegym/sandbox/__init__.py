@@ -13,6 +13,7 @@ from swegym.types import Image, Sandbox, SandboxFactory, Snapshot
 
 BACKENDS = {
     "bubblewrap": "swegym.sandbox.bubblewrap:BubblewrapSandbox",
+    "docker": "swegym.sandbox.docker:DockerSandbox",
     "fake": "swegym.sandbox.fake:FakeSandbox",
 }
 
