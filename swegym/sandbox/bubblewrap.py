@@ -22,6 +22,7 @@ import secrets
 import select
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ from swegym.errors import NotBuilt, SandboxDied, SandboxError, SandboxUnavailabl
 from swegym.sandbox import machines, snapshots
 from swegym.sandbox.base import USER, Base, kernel_settings, load_base
 from swegym.sandbox.complaints import bubblewrap_path, explained, unavailable
-from swegym.sandbox.disk import bytes_used, bytes_without_a_name
+from swegym.sandbox.disk import bytes_free, bytes_used, bytes_without_a_name
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
 from swegym.sandbox.supervisor import ACCESS, clean
@@ -44,6 +45,7 @@ _KILL_TIMEOUT = 30.0  # what thousands of processes and gigabytes of memory may 
 _ACCESS_TIMEOUT = 30.0
 _OWN_TASKS = 2  # bubblewrap and the init of its machine
 _MOST_READ = 256 << 20
+_SETTLING = 1 << 20  # by which a file system may still correct what was written before
 _READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
 
 
@@ -299,6 +301,7 @@ class BubblewrapSandbox:
 
     def _run(self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None) -> Pumped:
         """Have the supervisor do one request in the machine."""
+        adds = request.get("file") != "read"
         self._enter()
         opened: list[int] = []
         try:
@@ -315,7 +318,9 @@ class BubblewrapSandbox:
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)
-            before, free = self._used(), _free(self._folder)
+            before, free = self._used(), bytes_free(self._folder)
+            if before > self.limits.disk_bytes:  # counting stopped; what is deleted next must not look like growth
+                before = self._used(sys.maxsize) + _SETTLING
             done = pump(
                 (feed, stdin) if stdin is not None else None,
                 out,
@@ -323,7 +328,7 @@ class BubblewrapSandbox:
                 status,
                 timeout=timeout,
                 keep=keep,
-                tick=lambda: "disk" if self._over_disk(before, free) else None,
+                tick=lambda: "disk" if adds and self._over_disk(before, free) else None,
             )
         finally:
             self._leave()
@@ -343,18 +348,18 @@ class BubblewrapSandbox:
             rlimits |= {"RLIMIT_NPROC": limits.processes, "RLIMIT_DATA": limits.memory_bytes}
         return rlimits
 
-    def _used(self) -> int:
-        """Bytes of the writable layer and of shared memory; counting stops above the limit."""
-        most = self.limits.disk_bytes
+    def _used(self, most: int | None = None) -> int:
+        """Bytes of the writable layer and of shared memory; counting stops above `most`, or the limit."""
+        most = self.limits.disk_bytes if most is None else most
         return bytes_used(str(self._upper), most) + bytes_used(str(self._shared), most)
 
     def _over_disk(self, before: int, free: int) -> bool:
         """Whether more than the limit is used, and than `before`. `free` is what the file system had free then."""
         most = max(self.limits.disk_bytes, before)
-        if (used := self._used()) > most:
+        if (used := self._used(most)) > most:
             return True
         # What has no name any more is not in the count. Looking for it costs more, so only where something is amiss.
-        if free - _free(self._folder) <= self.limits.disk_bytes - min(used, self.limits.disk_bytes):
+        if free - bytes_free(self._folder) <= self.limits.disk_bytes - min(used, self.limits.disk_bytes):
             return False
         return used + bytes_without_a_name(self._pid, self._cgroup.processes() if self._cgroup else None) > most
 
@@ -383,11 +388,6 @@ class BubblewrapSandbox:
             ACCESS["full"]: (OSError, errno.ENOSPC, "the sandbox's disk is full"),
         }.get(int(code), (PermissionError, errno.EACCES, said or f"ended with {code}"))
         raise kind(number, text, path)
-
-
-def _free(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bfree * found.f_frsize
 
 
 def _layer(digest: str) -> Path:

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from pathlib import Path
 
 DEEPEST = 128  # folders in folders; a deeper tree counts as full, because each level takes a descriptor of ours
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,6 +40,12 @@ def bytes_used(root: str, most: int) -> int:
         for descriptor, _ in reversed(opened):
             _close(descriptor, shut)
     return total
+
+
+def bytes_free(folder: Path) -> int:
+    """What the file system of `folder` has left."""
+    found = os.statvfs(folder)
+    return found.f_bfree * found.f_frsize
 
 
 def bytes_without_a_name(init: int, processes: Iterable[int] | None) -> int:
