@@ -268,10 +268,23 @@ def import_mode(paths: list[str]) -> list[str]:
     return [] if len(set(outside)) == len(outside) else ["--import-mode=importlib"]
 
 
+def recording(name: str, function: Any, said: list[str]) -> Any:
+    def record(*arguments: Any, **keywords: Any) -> Any:
+        said.append(name)
+        return function(*arguments, **keywords)
+
+    return record
+
+
 def make_reporter(pytest: Any, descriptor: int, word: str, folders: list[str]) -> Any:
     process, write, dumps = os.getpid(), os.write, json.dumps
 
     class Reporter:
+        def __init__(self) -> None:
+            self.unsaid: set[str] = set()  # tests of unittest that ended without a result
+            self.marked: set[str] = set()  # tests of unittest that failed, and are marked to fail
+            self.called: set[str] = set()  # tests in which pytest.xfail() was called
+
         def send(self, kind: str, name: str, phase: str, outcome: str) -> None:
             if os.getpid() != process:
                 return  # a fork of a test
@@ -289,9 +302,32 @@ def make_reporter(pytest: Any, descriptor: int, word: str, folders: list[str]) -
                     self.send("test", report.nodeid, "call", outcome)
                 return
             if outcome == "skipped" and getattr(report, "wasxfail", None) is not None:
-                outcome = "xfailed"
+                outcome = "skipped" if report.nodeid in self.called - self.marked else "xfailed"
+            if report.when == "call" and report.nodeid in self.unsaid:
+                outcome = "failed"
             if outcome in ("passed", "failed", "skipped", "xfailed"):
                 self.send("test", report.nodeid, report.when, outcome)
+
+        @pytest.hookimpl(hookwrapper=True)  # type: ignore[untyped-decorator]
+        def pytest_runtest_call(self, item: Any) -> Any:
+            """Unittest drops an exception of its own that means "stop here", and calls the test neither."""
+            said: list[str] = []
+            for name in ("addSuccess", "addExpectedFailure") if hasattr(item, "addSuccess") else ():
+                setattr(item, name, recording(name, getattr(item, name), said))
+            outcome = yield
+            if hasattr(item, "addSuccess"):
+                if not said and not outcome.excinfo and not getattr(item, "_excinfo", None):
+                    self.unsaid.add(item.nodeid)
+                if "addExpectedFailure" in said:
+                    self.marked.add(item.nodeid)
+
+        @pytest.hookimpl(hookwrapper=True)  # type: ignore[untyped-decorator]
+        def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
+            yield
+            # A mark with run=False is carried out by the same exception.
+            unrun = any(mark.kwargs.get("run") is False for mark in item.iter_markers("xfail"))
+            if call.excinfo is not None and isinstance(call.excinfo.value, pytest.xfail.Exception) and not unrun:
+                self.called.add(item.nodeid)
 
         def pytest_collectreport(self, report: Any) -> None:
             if report.outcome == "failed":

@@ -18,7 +18,10 @@ from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, Gi
 from swegym.types import Task
 
 LARGEST_PATCH = 64 << 20
-_BINARY_SIZE = re.compile(rb"^(?:literal|delta) (\d+)\r?$", re.MULTILINE)
+LARGEST_CONTENT = 192 << 20  # of all files that a patch makes; compressed, or copied a thousand times, it may claim any
+MOST_FILES = 20_000
+_MOST_NOTES = 40
+_BINARY_SIZE = re.compile(rb"^(?:literal|delta) 0*(\d+)\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,14 @@ class AppliedPatch:
 
 def apply_patch(task: Task, patch: str) -> AppliedPatch:
     """Apply `patch` to the task's base tree on paper. Raises `PatchError` with git's reason when it does not apply."""
-    text = patch.encode("utf-8", "surrogateescape")
+    try:
+        text = patch.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise PatchError(f"the patch is no text: {error}") from None
     text += b"" if text.endswith(b"\n") else b"\n"
     if len(text) > LARGEST_PATCH:
         raise PatchError(f"the patch has {len(text)} bytes; at most {LARGEST_PATCH} are taken")
-    if any(int(size) > LARGEST_PATCH for size in _BINARY_SIZE.findall(text)):
+    if any(len(size) > 18 or int(size) > LARGEST_PATCH for size in _BINARY_SIZE.findall(text)):
         raise PatchError(f"the patch holds a binary file of more than {LARGEST_PATCH} bytes")
     rules = rules_for(task)
     with ScratchRepository(task.pristine, task.base_commit) as scratch:
@@ -52,9 +58,9 @@ def apply_patch(task: Task, patch: str) -> AppliedPatch:
         except GitFailed as error:
             raise PatchError(error.reason) from error
         staged = scratch.staged()
-        contents = scratch.read_blobs(
-            entry.blob for entry in staged.values() if entry is not None and entry.mode != GITLINK
-        )
+        blobs = [entry.blob for entry in staged.values() if entry is not None and entry.mode != GITLINK]
+        _refuse_bombs(len(staged), blobs, scratch)
+        contents = scratch.read_blobs(blobs)
     notes: dict[str, str] = {}
     kept: dict[str, Entry | None] = {}
     for path, entry in staged.items():
@@ -69,7 +75,18 @@ def apply_patch(task: Task, patch: str) -> AppliedPatch:
         path: Change(None) if entry is None else Change(contents[entry.blob], entry.mode)
         for path, entry in kept.items()
     }
-    return AppliedPatch(changes, tuple(f"{_shown(path)}: {reason}; set aside" for path, reason in notes.items()))
+    shown = [f"{_shown(path)}: {reason}; set aside" for path, reason in list(notes.items())[:_MOST_NOTES]]
+    more = [f"{len(notes) - _MOST_NOTES} more notes"] if len(notes) > _MOST_NOTES else []
+    return AppliedPatch(changes, (*shown, *more))
+
+
+def _refuse_bombs(count: int, blobs: list[str], scratch: ScratchRepository) -> None:
+    if count > MOST_FILES:
+        raise PatchError(f"the patch changes {count} files; at most {MOST_FILES} are taken")
+    sizes = scratch.sizes(blobs)
+    total = sum(sizes[blob] for blob in blobs)
+    if total > LARGEST_CONTENT:
+        raise PatchError(f"the files that the patch makes have {total} bytes; at most {LARGEST_CONTENT} are taken")
 
 
 def _odd_mode(entry: Entry | None) -> str | None:

@@ -7,14 +7,14 @@ index of our own. So no hook, filter, attribute, index flag or configuration of 
 
 from __future__ import annotations
 
-import io
 import posixpath
-import tarfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from swegym.grading.archive import read_archive
 from swegym.grading.links import leaves_tree
-from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, ScratchRepository, blob_id
+from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, GitFailed, ScratchRepository, blob_id
 from swegym.types import Sandbox, Task
 
 LARGEST_FILE = 16 << 20
@@ -69,7 +69,7 @@ def extract_patch(sandbox: Sandbox, task: Task) -> Extraction:
     command = ["/bin/bash", "-c", _PACK, "pack", task.image.workdir, str(LARGEST_FILE + 1)]
     packed = sandbox.exec(command, cwd="/", env=environment, timeout=_SECONDS)
     answer = packed.stdout.decode("utf-8", "replace").split("\n")
-    if packed.exit_code != 0 or len(answer) < 3 or not answer[1].isdigit():
+    if packed.exit_code != 0 or len(answer) < 3 or not re.fullmatch("[0-9]{1,18}", answer[1]):
         reason = packed.limit or packed.stderr.decode("utf-8", "replace").strip() or f"exit code {packed.exit_code}"
         return _unreadable(reason)
     folder, size = answer[0], int(answer[1])
@@ -82,8 +82,12 @@ def extract_patch(sandbox: Sandbox, task: Task) -> Extraction:
     sandbox.exec(["/bin/rm", "-rf", "--", folder], cwd="/")
     try:
         return _compare(task, _parse_listing(listing), _parse_archive(archive))
-    except (tarfile.TarError, ValueError) as error:
+    except ValueError as error:
         return _unreadable(str(error))
+    except GitFailed as error:
+        with ScratchRepository(task.pristine, task.base_commit) as scratch:
+            scratch.staged()  # where git works without what was read, that is to blame, and else this raises
+        return _unreadable(error.reason)
 
 
 def _unreadable(reason: str) -> Extraction:
@@ -100,17 +104,14 @@ def _parse_listing(listing: bytes) -> dict[str, _Listed]:
 
 def _parse_archive(archive: bytes) -> dict[str, _Found]:
     found = {}
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:", encoding="utf-8", errors="surrogateescape") as members:
-        for member in members:
-            path = member.name.removeprefix("./")
-            if not _is_plain(path):
-                continue
-            if member.issym():
-                found[path] = _Found(LINK, member.linkname.encode("utf-8", "surrogateescape"))
-            elif member.isreg():
-                file = members.extractfile(member)
-                data = file.read() if file is not None else b""
-                found[path] = _Found(EXECUTABLE if member.mode & 0o100 else REGULAR, data)
+    for member in read_archive(archive):
+        path = member.path.removeprefix("./")
+        if not _is_plain(path):
+            continue
+        if member.data is None:
+            found[path] = _Found(LINK, member.target)
+        else:
+            found[path] = _Found(EXECUTABLE if member.mode & 0o100 else REGULAR, member.data)
     return found
 
 

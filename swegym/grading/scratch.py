@@ -120,6 +120,14 @@ class ScratchRepository:
     def index(self) -> bytes:
         return (self._folder / "index").read_bytes()
 
+    def sizes(self, blobs: Iterable[str]) -> dict[str, int]:
+        """The size of blobs, by id."""
+        wanted = sorted(set(blobs))
+        answer = self.git(
+            "cat-file", "--batch-check=%(objectsize)", stdin="".join(f"{blob}\n" for blob in wanted).encode()
+        )
+        return dict(zip(wanted, map(int, answer.split()), strict=True))
+
     def read_blobs(self, blobs: Iterable[str]) -> dict[str, bytes]:
         """The content of blobs, by id."""
         wanted = sorted(set(blobs))
@@ -178,14 +186,15 @@ class ScratchRepository:
             (tree / path).write_bytes(content)
         tree.mkdir(exist_ok=True)
         where = ("-c", "core.bare=false", "--work-tree", str(tree), "-C", str(tree))
-        question = _encode("".join(f"{path}\0" for path in asked))
+        # "./" in front, because git takes a name like ":(exclude)x" for an instruction.
+        question = _encode("".join(f"./{path}\0" for path in asked))
         fields = _records(
             self.git(*where, "check-ignore", "--no-index", "-v", "-z", "--stdin", stdin=question, accept=(0, 1))
         )
         found = {}
         for source, _, pattern, path in zip(*[iter(fields)] * 4, strict=True):
             if not pattern.startswith("!"):
-                found[path] = not source.endswith(".gitignore")
+                found[path.removeprefix("./")] = not source.endswith(".gitignore")
         return found
 
 

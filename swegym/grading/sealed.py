@@ -2,7 +2,8 @@
 
 A test counts as passed when it passed, or failed where it is marked to fail (xfailed), as the official SWE-bench grader
 does. A skipped test counts for nothing: the tests listed as passing ran and passed when the task was built, so a patch
-after which one is skipped has taken it out. A test that did not report all its phases is missing, and failed.
+after which one is skipped has taken it out. So does a call of pytest.xfail(), which code under test can make as well as
+a test can. A test that did not report all its phases is missing, and failed.
 
 What is excluded: test configuration, hooks, shadowed modules, edited tests, forged output, early exits (see `rules.py`
 and `_runner.py`). What is not: package code that forges results inside the interpreter it shares with pytest, and
