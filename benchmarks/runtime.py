@@ -19,7 +19,7 @@ from machine import write_results
 from rich.console import Console
 from rich.table import Table
 
-from swegym.sandbox import open_sandbox
+from swegym.sandbox import open_sandbox, snapshots
 from swegym.types import Image, Sandbox
 
 IMAGE = Image("benchmark", "host")
@@ -32,6 +32,10 @@ def timed(action: Callable[[], object], runs: int) -> dict[str, float]:
         started = time.perf_counter()
         action()
         seconds.append(time.perf_counter() - started)
+    return summary(seconds)
+
+
+def summary(seconds: list[float]) -> dict[str, float]:
     return {"median_ms": round(statistics.median(seconds) * 1e3, 2), "min_ms": round(min(seconds) * 1e3, 2)}
 
 
@@ -55,13 +59,37 @@ def inside(runs: int) -> dict[str, dict[str, float]]:
             "read 10 kB": timed(lambda: box.read("small"), runs),
             "write 10 MB": timed(lambda: box.write("large", large), max(runs // 10, 3)),
             "read 10 MB": timed(lambda: box.read("large"), max(runs // 10, 3)),
-            "snapshot with 10 MB": timed(box.snapshot, max(runs // 10, 3)),
         }
-        frozen = box.snapshot()
-        results["open a snapshot and close"] = timed(lambda: open_sandbox(frozen).close(), max(runs // 10, 3))
     results["raw subprocess, bash -c true"] = timed(
         lambda: subprocess.run(["/bin/bash", "-c", "true"], capture_output=True), runs
     )
+    return results
+
+
+def branching(runs: int) -> dict[str, dict[str, float]]:
+    """Snapshots of a machine that has 10 MB written, one file changed before each; and machines opened from one."""
+    results = {}
+    with open_sandbox(IMAGE) as box:
+        box.write("large", os.urandom(10_000_000))
+        taken = []
+        for name, before in (
+            ("snapshot", "echo x >> changed"),
+            ("snapshot while busy", "sleep 60 & echo x > y"),
+        ):
+            seconds = []
+            for _ in range(runs if name == "snapshot" else max(runs // 10, 3)):
+                box.exec(before)
+                started = time.perf_counter()
+                taken.append(box.snapshot())
+                seconds.append(time.perf_counter() - started)
+            results[name] = summary(seconds)
+        boxes: list[Sandbox] = []
+        results["open from a snapshot"] = timed(lambda: boxes.append(open_sandbox(taken[0])), runs)
+        for opened in boxes:
+            opened.close()
+        box.stop_processes()
+        for frozen in taken:
+            snapshots.discard(frozen)
     return results
 
 
@@ -99,7 +127,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--idle", type=int, default=200)
     arguments = parser.parse_args()
-    times = {**opening_and_closing(arguments.runs), **inside(arguments.runs)}
+    times = {**opening_and_closing(arguments.runs), **inside(arguments.runs), **branching(arguments.runs)}
     raw = times["raw subprocess, bash -c true"]["median_ms"]
     many = idle(arguments.idle)
     table = Table("what", "median ms", "min ms", title="embedded sandbox")
