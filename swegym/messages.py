@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from swegym.spaces import is_text
 from swegym.types import Message, ToolCall
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def calls_of(action: Any) -> list[ToolCall]:
@@ -58,6 +61,11 @@ def shorten(text: str, most: int) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
 
 
+def printable(text: str) -> str:
+    """`text` for a terminal: what a program printed must not move the cursor, or fill the clipboard."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
 def transcript(messages: Iterable[Any]) -> str:
     """Messages as text for people."""
     parts = []
@@ -67,4 +75,4 @@ def transcript(messages: Iterable[Any]) -> str:
         lines += [str(message["content"])] if message.get("content") else []
         lines += [f"> {call['function']['name']} {call['function']['arguments']}" for call in calls_of(message)]
         parts.append("\n".join(lines))
-    return "\n".join(parts)
+    return printable("\n".join(parts))

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from swegym.messages import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,18 +43,18 @@ def stderr() -> Console:
 
 def say(text: str = "") -> None:
     """A line for people on stdout, as it is: no markup."""
-    stdout().print(text, markup=False, soft_wrap=True)
+    stdout().print(printable(text), markup=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A remark on stderr that is no result."""
-    stderr().print(text, markup=False, soft_wrap=True, style="dim")
+    stderr().print(printable(text), markup=False, soft_wrap=True, style="dim")
 
 
 def show_error(text: str) -> None:
     from rich.text import Text
 
-    stderr().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+    stderr().print(Text.assemble(("error: ", "bold red"), printable(text)), soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -115,7 +117,7 @@ def _show_boxed(
 def _text(cell: object) -> str:
     if cell is None:
         return ""
-    return f"{cell:.1f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.1f}" if isinstance(cell, float) else printable(str(cell))
 
 
 def _is_number(text: str) -> bool:

@@ -110,7 +110,7 @@ def _feedback(task: Task, trajectory: Trajectory, verdict: Verdict, fix: list[Pl
 def _where_it_went(task: Task, patch: str, fix: list[Place]) -> str:
     try:
         made = places(task, patch)
-    except PatchError:
+    except (PatchError, RecursionError, MemoryError):  # an expression may be deeper than Python's parser goes
         return "Its patch could not be read."
     made_paths, fix_paths = {place.path for place in made}, {place.path for place in fix}
     made_functions = {(place.path, place.function) for place in made}

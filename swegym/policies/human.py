@@ -11,6 +11,7 @@ import shlex
 from typing import Any
 
 from swegym.config import Config, validate
+from swegym.messages import printable
 from swegym.policies import PolicyContext
 from swegym.policies.messages import call, say, turns_taken
 from swegym.types import Message, Policy, ToolCall, ToolSchema
@@ -35,7 +36,7 @@ def policy(context: PolicyContext) -> Policy:
             if message["role"] != "assistant":
                 hint = message.get("extra", {}).get("source") == "guidance"
                 title = f"{message['role']}, guidance" if hint else message["role"]
-                console.print(Panel(Text(message.get("content", "")), title=title, title_align="left"))
+                console.print(Panel(Text(printable(message.get("content", ""))), title=title, title_align="left"))
         shown = len(messages)
         console.print(Text("tools: " + "  ".join(usage(tool) for tool in tools), style="dim"))
         while True:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import time
 
 from swegym.tools.base import ToolContext, ToolError, tool
 from swegym.tools.files import contents, store
+
+_MOST_PLACES = 1_000
+_LONGEST_LINE, _SECONDS = 200, 2.0  # of a line that is compared, for the time grows with its square; of all comparing
 
 
 @tool
@@ -30,8 +34,9 @@ def edit(context: ToolContext, path: str, old: str, new: str) -> str:
     if count == 0:
         raise ToolError(f"{path}: old was not found. {_nearest(text, old)}")
     if count > 1:
-        places = ", ".join(str(line) for line in _lines_of(text, old)[:10])
-        raise ToolError(f"{path}: old occurs {count} times, at lines {places}. Add lines around it until it is unique.")
+        often = f"{count} times" if count < _MOST_PLACES else f"{count} times and more"
+        places = ", ".join(str(line) for line in _lines_of(text, old))
+        raise ToolError(f"{path}: old occurs {often}, at lines {places}. Add lines around it until it is unique.")
     position = text.index(old)
     changed = text[:position] + new + text[position + len(old) :]
     store(context, path, changed.encode("utf-8", "surrogateescape"))
@@ -46,15 +51,16 @@ def _count(text: str, old: str) -> int:
 
 
 def _positions(text: str, old: str) -> list[int]:
-    found, position = [], text.find(old)
-    while position >= 0:
+    found: list[int] = []
+    position = text.find(old)
+    while position >= 0 and len(found) < _MOST_PLACES:
         found.append(position)
         position = text.find(old, position + 1)
     return found
 
 
 def _lines_of(text: str, old: str) -> list[int]:
-    return [text.count("\n", 0, position) + 1 for position in _positions(text, old)]
+    return [text.count("\n", 0, position) + 1 for position in _positions(text, old)[:10]]
 
 
 def _nearest(text: str, old: str) -> str:
@@ -67,12 +73,26 @@ def _nearest(text: str, old: str) -> str:
             shown = _show(rows, start, start + len(wanted))
             return f"Lines {start + 1} to {start + len(wanted)} differ only in white space:\n{shown}"
     first = next((row for row in wanted if row), "")
-    near = difflib.get_close_matches(first, stripped[:20_000], n=1, cutoff=0.6)
+    near = _most_like(first, stripped)
     if not near:
         return "No line is like it. Read the file again and copy the text exactly, without line numbers."
-    start = stripped.index(near[0])
+    start = stripped.index(near)
     shown = _show(rows, start, start + min(len(wanted), 10))
     return f"The most similar place is line {start + 1}:\n{shown}\nCopy the text exactly, without line numbers."
+
+
+def _most_like(wanted: str, rows: list[str]) -> str | None:
+    """The row most like `wanted`, among as many as can be compared in a moment; nothing else ends this."""
+    best, found = 0.6, None
+    matcher = difflib.SequenceMatcher(b=wanted) if len(wanted) <= _LONGEST_LINE else None
+    started = time.monotonic()
+    for row in dict.fromkeys(row for row in rows if 0 < len(row) <= _LONGEST_LINE):
+        if matcher is None or time.monotonic() - started > _SECONDS:
+            break
+        matcher.set_seq1(row)
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best and matcher.ratio() > best:
+            best, found = matcher.ratio(), row
+    return found
 
 
 def _show(rows: list[str], start: int, end: int) -> str:

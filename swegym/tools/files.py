@@ -5,6 +5,7 @@ from __future__ import annotations
 from swegym.tools.base import ToolContext, ToolError, tool
 
 _LONGEST_LINE = 2_000
+_LARGEST = 16 << 20  # its lines as Python's take many times that
 # Writing to a pipe that nobody reads would block until the machine is given up.
 _SPECIAL, _EXECUTABLE = 31, 32
 _KIND = f"""
@@ -61,7 +62,7 @@ def contents(context: ToolContext, path: str) -> bytes:
     """The bytes of a file; what a policy can get wrong about a path is a `ToolError`."""
     absolute = context.path(path)
     try:
-        return context.sandbox.read(absolute)
+        data = context.sandbox.read(absolute)
     except FileNotFoundError:
         raise ToolError(f"{path} does not exist. Relative paths start at {context.task.workdir}.") from None
     except IsADirectoryError:
@@ -71,6 +72,9 @@ def contents(context: ToolContext, path: str) -> bytes:
         raise ToolError(f"{path} is a directory. It holds: {', '.join(names[:100]) or 'nothing'}{more}") from None
     except OSError as error:
         raise ToolError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if len(data) > _LARGEST:
+        raise ToolError(f"{path} has {len(data)} bytes; at most {_LARGEST} are taken here. Use bash to look into it.")
+    return data
 
 
 def store(context: ToolContext, path: str, data: bytes) -> None:

@@ -1,0 +1,59 @@
+"""What a policy makes of files, answers and patches to hang the harness, or to reach the terminal of who watches."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_set
+
+from swegym.guidance import make_teacher
+from swegym.messages import printable, transcript
+from swegym.sandbox.fake import FakeSandbox
+from swegym.tools import ToolContext, answer, load
+from swegym.types import PublicTask, TestSetup, Trajectory, Verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b]52;c;cm0gLXJm\x07", "\x1b[2J", "\x9b31m", "\x00", "a\rb", "\x7f"],
+    ids=["clipboard", "clear", "csi", "nul", "cr", "del"],
+)
+def test_nothing_that_a_policy_printed_controls_a_terminal(text: str) -> None:
+    shown = transcript([{"role": "tool", "content": text}])
+    assert all(character.isprintable() or character in "\n\t\ufffd" for character in shown)
+
+
+def test_text_for_a_terminal_keeps_what_is_text() -> None:
+    assert printable("caf\u00e9\t\u4e2d\r\nnext") == "caf\u00e9\t\u4e2d\nnext"
+
+
+FILES = {
+    "one letter a million times": (b"a" * 1_000_000, "a" * 1000, "times and more"),
+    "lines that are hard to compare": (
+        b"\n".join(b"ab" * 4000 + b"%d" % n for n in range(900)),
+        "ba" * 4000,
+        "No line",
+    ),
+    "many lines that are alike": (b"\n".join(b"ab" * 80 + b"%d" % n for n in range(30_000)), "ba" * 80 + "x", "line"),
+    "a file of endless short lines": (b"a\n" * (9 << 20), "b", "bytes; at most"),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("data", "old", "said"), FILES.values(), ids=FILES.keys())
+def test_an_edit_answers_soon_whatever_is_in_the_file(data: bytes, old: str, said: str) -> None:
+
+    task = PublicTask("t", "s", "r 1", "issue", "/testbed", ("tests",), "d")
+    context = ToolContext(FakeSandbox(files={"/testbed/x": data}), task, TestSetup(("tests",)))
+    text, done = answer(load(["edit"]), "edit", json.dumps({"path": "x", "old": old, "new": "c"}), context)
+    assert not done and said in text
+
+
+@pytest.mark.parametrize("value", ["-" * 20_000 + "1", "a" + ".b" * 3000, "(" * 150 + ")" * 150])
+def test_a_patch_that_no_parser_can_read_does_not_stop_a_teacher(tmp_path: Path, value: str) -> None:
+    task = tiny_set.build(tiny_set.write(tmp_path)).load("tiny-1")
+    patch = f"diff --git a/z.py b/z.py\nnew file mode 100644\n--- /dev/null\n+++ b/z.py\n@@ -0,0 +1 @@\n+x = {value}\n"
+    failed = Verdict(False, "agent", "failed")
+    said = ({"role": "assistant", "content": ""},)
+    trajectory = Trajectory("t__0", task.id, "tiny", "", 0, "p", "", 0, said, (), patch, failed, "turns", {})  # type: ignore[arg-type]
+    assert make_teacher("oracle")(task, trajectory, failed) is not None
