@@ -4,6 +4,7 @@ $SWEGYM_HOME (default: the user's cache folder)
 ├── layers/<sha256>/           one read-only directory tree per layer, by content
 ├── keys/<sha256>.json         build input -> layer digest, so that nothing is built twice
 ├── downloads/<sha256>-<name>  source archives
+├── images/<name>.json         which layer is the base image of this name
 ├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
 ├── snapshots/<id>/          frozen layers of snapshots, kept while something uses them
 └── machines/<lease>/          running sandboxes, one folder per owning process; swept when it is dead
@@ -37,6 +38,10 @@ def keys() -> Path:
 
 def downloads() -> Path:
     return home() / "downloads"
+
+
+def images() -> Path:
+    return home() / "images"
 
 
 def built_tasks() -> Path:

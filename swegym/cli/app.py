@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from swegym.cli import demo, doctor, grade, pairs, play, report, run, tasks
+from swegym.cli import demo, doctor, grade, images, pairs, play, report, run, tasks
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(tasks.app, name="tasks", context_settings=_SETTINGS)
+app.add_typer(images.app, name="images", context_settings=_SETTINGS)
 app.command()(run.run)
 app.command()(play.play)
 app.command()(grade.grade)

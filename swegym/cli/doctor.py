@@ -59,7 +59,7 @@ def doctor(
     """
     findings: list[Finding] = []
     if clean:
-        findings.append(swept())
+        findings += [swept(), *swept_engine()]
     if sandbox is not None:
         findings += contract(sandbox)
     else:
@@ -247,6 +247,23 @@ def swept() -> Finding:
 
     left = sweep()
     return Finding("clean", "ok", f"removed {len(left)} left-over folders" if left else "nothing was left over")
+
+
+def swept_engine() -> list[Finding]:
+    """Where a container engine answers, what dead owners left there is removed; without one there is nothing to say."""
+    from swegym.errors import SandboxUnavailable
+    from swegym.sandbox.docker_engine import connect, engine_host, sweep_engine
+
+    try:
+        client = connect(engine_host())
+    except SandboxUnavailable:
+        return []
+    try:
+        left = sweep_engine(client)
+    finally:
+        client.close()
+    detail = f"removed {len(left)} left-over containers and snapshots" if left else "nothing was left over"
+    return [Finding("clean: container engine", "ok", detail)]
 
 
 def size(count: float) -> str:

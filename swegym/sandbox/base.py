@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swegym import paths
-from swegym.errors import UnknownName
+from swegym.errors import NotBuilt, UnknownName
 
 INSIDE = "/opt/python"
 HOME = "/home/agent"
@@ -36,6 +36,15 @@ _ETC = {
 # Folders of packages that the host installed, below any folder of the host that is shown.
 _PACKAGES = ("lib*/python3*/*-packages", "python3*/*-packages", "lib*/pypy3*/*-packages", "pypy3*/*-packages")
 _FOLDERS = {"home/agent": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "run": 0o755, "opt": 0o755, "testbed": 0o755}
+
+
+_ENVIRONMENT = {
+    "HOME": HOME,
+    "USER": "agent",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,33 @@ def interpreter() -> Interpreter:
 
 
 def load_base(name: str) -> Base:
-    if name != "host":
-        raise UnknownName.among("base image", name, ["host"])
-    return host_base()
+    """The base of this name: the host, or a root file system in the store."""
+    return host_base() if name == "host" else _root_base(name)
+
+
+def _root_base(name: str) -> Base:
+    """A root file system of the store. As with the host, what is in /usr cannot be written."""
+    record = paths.images() / f"{name}.json"
+    described = {file.parent.name for folder in paths.data_folders("images") for file in folder.glob("*/image.toml")}
+    if "/" in name or not record.is_file():
+        if name in described:
+            raise NotBuilt(f"base image {name!r} is not in {paths.home()}. Run: swegym images build {name}.")
+        known = {*described, *(file.stem for file in paths.images().glob("*.json"))}
+        raise UnknownName.among("base image", name, known, "`swegym images list` shows them.")
+    entry = json.loads(record.read_text("utf-8"))
+    layer = paths.layers() / entry["layer"]
+    if not layer.is_dir():
+        raise NotBuilt(f"base image {name!r} is not in {paths.layers()} any more. Build or import it again.")
+    binds = [(str(layer / "usr"), "/usr")]
+    for top in ("bin", "sbin", "lib", "lib64", "lib32", "libx32"):
+        shown = layer / str((layer / top).readlink()).lstrip("/") if (layer / top).is_symlink() else layer / top
+        if shown.is_dir():
+            binds.append((str(shown), f"/{top}"))
+    for file in ("ld.so.cache", "ld.so.preload"):
+        if (layer / "etc" / file).is_file():
+            binds.append((str(layer / "etc" / file), f"/etc/{file}"))
+    environment = {**_ENVIRONMENT, "PATH": "/usr/local/bin:/usr/bin:/bin", **entry["environment"]}
+    return Base(layer, tuple(binds), (), (), environment)
 
 
 @functools.cache
@@ -98,14 +131,7 @@ def host_base() -> Base:
         links.append(("/usr", INSIDE))
     else:
         binds.append((str(python.prefix), INSIDE))
-    environment = {
-        "PATH": f"{INSIDE}/bin:/usr/bin:/bin",
-        "HOME": HOME,
-        "USER": "agent",
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    environment = {**_ENVIRONMENT, "PATH": f"{INSIDE}/bin:/usr/bin:/bin"}
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and python.prefix != Path("/usr"):
         environment["LD_LIBRARY_PATH"] = f"{INSIDE}/lib"
     return Base(layer, tuple(binds), tuple(links), _masks([*binds, *_resolved(links)]), environment)
@@ -142,6 +168,17 @@ def kernel_settings() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def furnish(tree: Path) -> None:
+    """Put in what every machine's root has: the one user, minimal files in /etc, empty folders."""
+    for name, text in _ETC.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).unlink(missing_ok=True)  # a link there may lead anywhere
+        (tree / name).write_text(text)
+    for name, mode in _FOLDERS.items():
+        (tree / name).mkdir(parents=True, exist_ok=True)
+        (tree / name).chmod(mode)
+
+
 def _base_layer() -> Path:
     """The lowest layer, made once per store and content."""
     digest = hashlib.sha256(json.dumps([_ETC, _FOLDERS], sort_keys=True).encode()).hexdigest()
@@ -151,12 +188,7 @@ def _base_layer() -> Path:
     paths.layers().mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=paths.layers(), prefix=".base-"))
     made.chmod(0o755)
-    for name, text in _ETC.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).write_text(text)
-    for name, mode in _FOLDERS.items():
-        (made / name).mkdir(parents=True, exist_ok=True)
-        (made / name).chmod(mode)
+    furnish(made)
     try:
         made.rename(layer)
     except OSError:  # another process was first; the content is the same

@@ -37,6 +37,20 @@ _MARK = "/docker-engine"  # no folder: no other backend finds a layer there
 _ENDING = 10.0
 
 
+def how_limits_hold() -> dict[str, str]:
+    """For each limit, how it is enforced by the engine that answers here; the disk is known after the first machine."""
+    engine = docker_engine.current()
+    quota = "the engine's storage driver" if engine.quota else "watched by the owner, and a limit on each file's size"
+    return {
+        "memory": "the engine's cgroup",
+        "processes": "the engine's cgroup",
+        "disk": quota,
+        "time": "the container is killed at the deadline",
+        "output": "head and tail are kept",
+        "open files": "rlimit",
+    }
+
+
 def snapshot_of(image: Image, tag: str) -> Snapshot:
     """A commit as a snapshot: its one layer is a name that only this backend finds."""
     return Snapshot(image, (Path(_MARK, tag),))

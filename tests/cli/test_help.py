@@ -12,6 +12,10 @@ VERBS = [
     ("tasks", "show"),
     ("tasks", "build"),
     ("tasks", "check"),
+    ("images", "list"),
+    ("images", "build"),
+    ("images", "import"),
+    ("images", "export"),
     ("run",),
     ("grade",),
     ("report",),
@@ -41,8 +45,9 @@ def test_a_verb_has_at_most_fifteen_flags(verb: tuple[str, ...]) -> None:
 
 def test_there_is_no_verb_without_a_test_here() -> None:
     command = typer.main.get_command(app)
-    names = {(name,) for name in command.commands if name != "tasks"}
-    names |= {("tasks", name) for name in command.commands["tasks"].commands}
+    groups = ("tasks", "images")
+    names = {(name,) for name in command.commands if name not in groups}
+    names |= {(group, name) for group in groups for name in command.commands[group].commands}
     assert names == set(VERBS)
 
 

@@ -15,6 +15,7 @@ from container_engine import engine  # noqa: F401 - a fixture
 from swegym.errors import SandboxDied, SandboxUnavailable
 from swegym.images import store as layers
 from swegym.sandbox import Limits, docker_engine, open_sandbox
+from swegym.sandbox.docker import how_limits_hold
 from swegym.types import Image, Snapshot
 
 pytestmark = pytest.mark.timeout(120)
@@ -95,6 +96,14 @@ def test_limits_that_end_a_command_are_named(api: Any) -> None:
         assert box.exec("rm -f f*").exit_code == 0
         assert box.exec("x=y; while :; do x=$x$x; done", timeout=30).limit == "memory"
         assert box.exec("echo alive").stdout == b"alive\n"
+
+
+def test_how_the_disk_is_limited_is_told(api: Any) -> None:
+    with open_sandbox(IMAGE, "docker", Limits(disk_bytes=20 << 20)) as box:
+        result = box.exec("head -c 30000000 /dev/zero > one; head -c 30000000 /dev/zero > two; sleep 5", timeout=20)
+        watched = "watched" in how_limits_hold()["disk"]
+        assert (result.limit == "disk") == watched
+        assert len(box.read("one")) <= 20 << 20
 
 
 def test_a_snapshot_belongs_to_its_backend(api: Any) -> None:
