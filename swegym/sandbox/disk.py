@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from pathlib import Path
 
 DEEPEST = 128  # folders in folders; a deeper tree counts as full, because each level takes a descriptor of ours
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
