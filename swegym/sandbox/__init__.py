@@ -15,6 +15,7 @@ BACKENDS = {
     "bubblewrap": "swegym.sandbox.bubblewrap:BubblewrapSandbox",
     "docker": "swegym.sandbox.docker:DockerSandbox",
     "fake": "swegym.sandbox.fake:FakeSandbox",
+    "swerex": "swegym.sandbox.swerex:SwerexSandbox",
 }
 
 __all__ = ["BACKENDS", "Limits", "open_sandbox", "sandbox_factory", "sweep"]
@@ -26,8 +27,13 @@ def open_sandbox(source: Image | Snapshot, backend: str = "bubblewrap", limits: 
 
 
 def sandbox_factory(backend: str = "bubblewrap", limits: Limits | None = None) -> SandboxFactory:
-    """A function that opens sandboxes of one kind with one set of limits."""
-    target = BACKENDS.get(backend, backend)
+    """A function that opens sandboxes of one kind with one set of limits.
+
+    What follows the colon after a name, as in `swerex:docker?image=python:3.11`, is for the backend's `with_options`.
+    """
+    known, _, options = backend.partition(":")
+    options = options if known in BACKENDS else ""
+    target = BACKENDS.get(known if options else backend, backend)
     module, separator, name = target.partition(":")
     if not separator:
         raise UnknownName.among("sandbox backend", backend, BACKENDS, "Or give an import path: my_pkg.box:MyBox.")
@@ -35,4 +41,8 @@ def sandbox_factory(backend: str = "bubblewrap", limits: Limits | None = None) -
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"sandbox backend {backend!r} cannot be imported: {error}. Check the path.") from error
+    if options:
+        if not hasattr(kind, "with_options"):
+            raise InputError(f"sandbox backend {backend!r}: {known} takes no options. Say {known!r} alone.")
+        kind = kind.with_options(options)
     return cast(SandboxFactory, functools.partial(kind, limits=limits or Limits()))
