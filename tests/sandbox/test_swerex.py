@@ -44,6 +44,7 @@ def servers() -> Iterator[RexServers]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # on a busy machine each of some forty servers takes its time to start
 @pytest.mark.parametrize("deployment", ["local", "remote"])
 def test_the_contract_holds(deployment: str) -> None:
     # A shell is the first process of the namespace: unlike Python it reaps what is orphaned.
