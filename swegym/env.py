@@ -25,6 +25,7 @@ from swegym.errors import InputError, SandboxError, UnknownName
 from swegym.grading import Extraction, extract_patch, judge, make_grader, not_judged, take_patch
 from swegym.messages import calls_of, reply, shorten, tokens_of, transcript
 from swegym.sandbox import Limits, sandbox_factory, snapshots
+from swegym.sandbox.opened import Opened
 from swegym.spaces import ConversationSpace, MessageSpace
 from swegym.tasks import load_task_set
 from swegym.tools import DEFAULT_TOOLS, ToolContext, answer, load
@@ -152,6 +153,7 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
 
         self.task: Task | None = None
         self._sandbox: Sandbox | None = None
+        self._judging: Opened | None = None  # the grader's machines
         self._turn = 0
         self._tokens = 0
         self._deadline = 0.0
@@ -252,7 +254,8 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
             extraction = take_patch(self._extract, sandbox, task, self.open_sandbox)
             patch = extraction.patch
             sandbox.close()  # before grading, so that one machine runs at a time
-            verdict = judge(self.grader, task, patch, self.open_sandbox)
+            self._judging = Opened(self.open_sandbox)
+            verdict = judge(self.grader, task, patch, self._judging)
             verdict = dataclasses.replace(verdict, notes=(*extraction.notes, *verdict.notes))
         except Exception as error:  # also of an imported extraction: none of them is the agent's doing
             verdict = not_judged(error)
@@ -353,8 +356,11 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
     def close(self) -> None:
         """Free the sandbox. An episode that runs ends here without a verdict. Closing twice is fine."""
         sandbox, self._sandbox = self._sandbox, None
+        judging, self._judging = self._judging, None
         if sandbox is not None:
             sandbox.close()
+        if judging is not None:
+            judging.stop()
 
 
 def _noop(tools: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:

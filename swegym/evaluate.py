@@ -29,6 +29,7 @@ from swegym.grading import judge, make_grader
 from swegym.images import store
 from swegym.rollout.causes import enters_rates, try_again, wait_before
 from swegym.sandbox import Limits, sandbox_factory
+from swegym.sandbox.opened import Opened
 from swegym.tasks import TaskSet
 from swegym.types import Cause, Grader, SandboxFactory, Task, Verdict
 
@@ -215,6 +216,7 @@ def evaluate(
             else:
                 todo.append((key, prediction, task))
         stop, writing = threading.Event(), threading.Lock()
+        judging: set[Opened] = set()
 
         def pause(seconds: float) -> bool:
             return not stop.wait(seconds * backoff)
@@ -223,7 +225,14 @@ def evaluate(
             if stop.is_set():
                 return
             tell(Event("start", prediction.instance_id))
-            verdict = _judged(asked, task, prediction.patch, open_sandbox, pause)
+            machines = Opened(open_sandbox)
+            judging.add(machines)
+            try:
+                verdict = _judged(asked, task, prediction.patch, machines, pause)
+            finally:
+                judging.discard(machines)
+            if verdict.resolved is None and stop.is_set():
+                return  # its machine was ended by the stop itself
             result = _result(key, prediction, verdict)
             with writing:
                 _write_logs(out, prediction, verdict)
@@ -238,6 +247,8 @@ def evaluate(
                     future.result()
             finally:
                 stop.set()
+                for machines in list(judging):  # on an interrupt: a command in flight ends with its machine
+                    machines.stop()
         report = make_report(task_set, predictions, results)
         store.write_atomically(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
     return report

@@ -7,6 +7,7 @@ import importlib.metadata
 import shutil
 from pathlib import Path
 
+from swegym import paths
 from swegym.images import store
 from swegym.sandbox.base import interpreter
 from swegym.tasks import TaskSet, built, environment, load_task_set, repository
@@ -57,9 +58,11 @@ def build(task_set: TaskSet) -> TaskSet:
     """Put both tasks into the store, as a build leaves them."""
     layer = _environment()
     for task, (right, wrong, failing) in BUGS.items():
-        if not task_set.is_built(task):
-            with store.scratch() as folder:
-                built.save(_assemble(task, right, wrong, failing, layer, folder), task_set.stamp(task))
+        # Another worker may be at it; saving twice would take the task away for a moment.
+        with store.exclusive(paths.built_tasks() / f".{task}.lock"):
+            if not task_set.is_built(task):
+                with store.scratch() as folder:
+                    built.save(_assemble(task, right, wrong, failing, layer, folder), task_set.stamp(task))
     return task_set
 
 

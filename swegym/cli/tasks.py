@@ -219,17 +219,23 @@ def check_with_progress(task_set: TaskSet, jobs: int, repeats: int) -> list[Task
     from swegym.errors import SwegymError
     from swegym.grading import make_grader, run_hidden
     from swegym.sandbox import sandbox_factory
+    from swegym.sandbox.opened import Opened
     from swegym.tasks.check import TaskHealth, check
 
     open_sandbox, grade = sandbox_factory(), make_grader()
+    checking: set[Opened] = set()
 
     def prove(name: str) -> TaskHealth:
         board.doing(name, "running its tests")
         task = task_set.load(name)
+        machines = Opened(open_sandbox)
+        checking.add(machines)
         try:
-            found = check(task, open_sandbox, run_hidden, grade, repeats)
+            found = check(task, machines, run_hidden, grade, repeats)
         except SwegymError as error:
             found = TaskHealth(name, (f"{error.cause}: {error}",), 0, 0)
+        finally:
+            checking.discard(machines)
         board.end(name, "good" if found.sound else "bad", "; ".join(found.problems))
         return found
 
@@ -240,3 +246,5 @@ def check_with_progress(task_set: TaskSet, jobs: int, repeats: int) -> list[Task
         finally:
             for future in futures:
                 future.cancel()
+            for machines in list(checking):  # on an interrupt: a command in flight ends with its machine
+                machines.stop()

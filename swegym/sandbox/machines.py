@@ -136,6 +136,11 @@ def sweep() -> list[Path]:
             swept.append(lease.parent)
         finally:
             os.close(descriptor)
+    for folder in paths.machines().glob("[0-9]*-*"):
+        # Without a lease: its owner was killed while making it, or while another thread still wrote to it.
+        if not (folder / "lease").exists() and not Path("/proc", folder.name.partition("-")[0]).exists():
+            script.clean(str(folder))
+            swept.append(folder)
     sweep_cgroups()
     swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), script.clean)]
     return swept
