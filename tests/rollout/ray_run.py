@@ -1,6 +1,6 @@
 """A run on a cluster of two nodes in this machine, of which one is killed: `python ray_run.py OUT TASKS`.
 
-Prints one line of JSON: how many episodes each node's loss and the rest came to is in the run's folder.
+What became of the episodes is in the run's folder; one line of JSON on stdout says what else was seen.
 """
 
 import functools
@@ -26,12 +26,13 @@ def main(out: Path, tasks: int) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "resources": {"sandbox": 2}})
     other = cluster.add_node(num_cpus=2, resources={"sandbox": 2})
     cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")  # once for both runs
     finished, killed = [], threading.Event()
 
     def watch(event):
         if event.kind == "attempt-finished":
             finished.append(event.attempt)
-            if len(finished) == 3 and not killed.is_set():
+            if len(finished) == 2 and not killed.is_set():
                 killed.set()
                 # As when its power fails: nothing on it can say good-bye.
                 threading.Thread(target=cluster.remove_node, args=(other, False)).start()
@@ -47,8 +48,8 @@ def main(out: Path, tasks: int) -> None:
     except InputError as error:
         refused = str(error)
     run()
-    nodes = [node["Alive"] for node in ray.nodes()] if ray.is_initialized() else None
-    print(json.dumps({"refused": refused, "killed": killed.is_set(), "left": ray.is_initialized(), "nodes": nodes}))
+    print(json.dumps({"refused": refused, "killed": killed.is_set(), "still_joined": ray.is_initialized()}))
+    ray.shutdown()
     cluster.shutdown()
 
 
