@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,7 +79,13 @@ def grade(
         report = evaluate(chosen, wanted, folder, grader=grader, jobs=workers, redo=redo, on_event=show)
     if as_json:
         print_json(report)
-        return
+    else:
+        show_report(report, folder)
+    if report["errors"]:
+        raise typer.Exit(1)
+
+
+def show_report(report: dict[str, Any], folder: Path) -> None:
     show_table(
         ("predictions", "resolved", "unresolved", "empty patch", "not judged", "tasks without one"),
         [

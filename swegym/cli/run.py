@@ -100,6 +100,7 @@ def run(
         say(f"Recorded in {folder.path}. Next: swegym report {folder.path} --tasks")
     if summary.invalid:
         note("Attempts that were not judged are tried again by the same command.")
+        raise typer.Exit(1)
 
 
 def carry_out(config: RunConfig) -> RunFolder:
