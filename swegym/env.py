@@ -265,9 +265,14 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
     # --- branches -----------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> EpisodeSnapshot:
-        """Freeze the running episode, which goes on: files, turns, tokens, time used, random state; no processes."""
+        """Freeze the running episode, which goes on: files, turns, tokens, time used, random state.
+
+        What the policy left running ends here, in this episode as in those that branch off it, so that nothing moves
+        files while they are frozen.
+        """
         if self.task is None or self._sandbox is None:
             raise ResetNeeded("This episode is over or has not begun, so there is nothing to snapshot. Call reset().")
+        self._sandbox.stop_processes()
         return EpisodeSnapshot(
             task=self.task.id,
             task_digest=self.task.digest,

@@ -138,7 +138,8 @@ class BubblewrapSandbox:
 
         Where nothing runs in the machine, the layer is taken from under it and a new one put on top, at a cost that
         does not depend on its size; the machine starts again with the next command. Else the layer is copied, each file
-        as it is when it is reached, and what runs goes on.
+        as it is when it is reached, and what runs goes on. A hostile process could swap a folder for a link in that
+        time and so have files of the host copied: call `stop_processes` first where the machine is a policy's.
         """
         with self._snapshotting:
             with self._lock:
