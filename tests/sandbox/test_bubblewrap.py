@@ -89,8 +89,9 @@ def test_a_removed_layer_is_a_dead_sandbox_not_a_result() -> None:
 
 def test_a_killed_supervisor_is_a_dead_sandbox_and_the_next_one_works() -> None:
     with open_sandbox(IMAGE) as box:
-        machines.current()._process.kill()
-        machines.current()._process.wait()
+        supervisor = machines.current()._process
+        supervisor.kill()
+        supervisor.wait()
         with pytest.raises(SandboxDied):
             box.exec("true")
     with open_sandbox(IMAGE) as box:
