@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -106,9 +106,22 @@ def test_a_daemon_that_forks_twice_ends_with_the_machine(box: Sandbox) -> None:
     mark = f"4{os.getpid()}"
     daemon = f"import os\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0: os.execlp('sleep', 'sleep', '{mark}')"
     python(box, daemon)
-    assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True).returncode == 0
+    assert within_seconds(5, lambda: running(f"sleep {mark}"))
     box.stop_processes()
-    assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True).returncode == 1
+    assert within_seconds(5, lambda: not running(f"sleep {mark}"))
+
+
+def running(command: str) -> bool:
+    return subprocess.run(["pgrep", "-f", command], capture_output=True).returncode == 0
+
+
+def within_seconds(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def test_zombies_do_not_pile_up(box: Sandbox) -> None:
