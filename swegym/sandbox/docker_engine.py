@@ -23,6 +23,7 @@ from typing import Any
 from swegym import paths
 from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import docker_watch as watch_script
+from swegym.sandbox.frozen import is_held
 
 CALL_TIMEOUT = 60
 OLDEST = (1, 40)  # Docker 19.03, Podman 3
@@ -205,24 +206,9 @@ def sweep_engine(client: Any) -> list[str]:
         ]
     for found, remove in left:
         lease = found["Labels"].get("swegym.lease")
-        if lease is None or _held(paths.machines() / lease / "lease"):
+        if lease is None or is_held(paths.machines() / lease / "lease"):
             continue
         with contextlib.suppress(DockerException, requests.exceptions.RequestException):  # others sweep as well
             remove(found["Id"], force=True)
             swept.append(found["Id"])
     return swept
-
-
-def _held(lease: Path) -> bool:
-    try:
-        descriptor = os.open(lease, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)

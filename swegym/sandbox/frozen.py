@@ -72,7 +72,7 @@ def collect(root: Path, remove: Callable[[str], None], only: Iterable[str] | Non
                 gone.append(name)
         if only is None:
             for lease in (root / ".leases").glob("*"):
-                if not _is_held(lease):
+                if not is_held(lease):
                     lease.unlink(missing_ok=True)
     left = [f".gone-{name}" for name in gone] if only is not None else [entry.name for entry in root.glob(".gone-*")]
     for name in left:
@@ -84,7 +84,7 @@ def _is_used(root: Path, folder: Path) -> bool:
     uses = folder / "uses"
     for entry in uses.iterdir() if uses.is_dir() else ():
         if not entry.name.startswith("file-"):
-            if _is_held(root / ".leases" / entry.name):
+            if is_held(root / ".leases" / entry.name):
                 return True
             continue
         with contextlib.suppress(OSError):
@@ -93,7 +93,8 @@ def _is_used(root: Path, folder: Path) -> bool:
     return False
 
 
-def _is_held(lease: Path) -> bool:
+def is_held(lease: Path) -> bool:
+    """Whether a living process holds the lock of this lease."""
     try:
         descriptor = os.open(lease, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
