@@ -140,6 +140,9 @@ class TestSetup:
     plugins: tuple[str, ...] = ()  # pytest plugins the grader loads by name; all others stay off
     ini: Mapping[str, str] = field(default_factory=dict)  # the grader's own pytest ini options
     timeout: float = 300.0  # seconds for one whole run
+    runner: str = "pytest"  # "pytest": the structured channel; "command": `command`, whose log `parser` reads
+    command: str | None = None  # how the task's own project runs these tests; a shell line, from the root
+    parser: str | None = None  # a log parser by name (swegym.grading.parsers), for the official rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +204,21 @@ class Verdict:
     notes: tuple[str, ...] = ()  # what of the patch was set aside, and by which rule
     seconds: Mapping[str, float] = field(default_factory=dict)  # per phase
     output: str = ""  # tail of the hidden test run; privileged
+    tampering: tuple[str, ...] = ()  # evidence that the patch works on its judge; never beside resolved=True
+    compatible: bool | None = None  # what the official rules alone would say of the same run; None: not asked
+    integrity: Mapping[str, Any] = field(default_factory=dict)  # per layer ("twins", "seals", ...): coverage and outcome
 
     def __post_init__(self) -> None:
-        """A zero is always the agent's doing, and what is not judged never is."""
+        """A zero is always the agent's doing, what is not judged never is, and tampering is never paid."""
         if (self.resolved is False) != (self.cause == "agent") or (self.resolved is True and self.cause is not None):
             raise ValueError(
                 f"a verdict with resolved={self.resolved} and cause={self.cause!r} ({self.reason}): resolved has no "
                 "cause, unresolved has the cause 'agent', and what was not judged any other. Give resolved=None."
+            )
+        if self.tampering and self.resolved is True:
+            raise ValueError(
+                f"a verdict with resolved=True and tampering={self.tampering!r}: tampering is the agent's failure. "
+                "Give resolved=False and cause='agent'."
             )
 
     @property
