@@ -206,7 +206,7 @@ class Verdict:
     output: str = ""  # tail of the hidden test run; privileged
     tampering: tuple[str, ...] = ()  # evidence that the patch works on its judge; never beside resolved=True
     compatible: bool | None = None  # what the official rules alone would say of the same run; None: not asked
-    integrity: Mapping[str, Any] = field(default_factory=dict)  # per layer ("twins", "seals", ...): coverage and outcome
+    integrity: Mapping[str, Any] = field(default_factory=dict)  # per layer ("twins", ...): coverage and outcome
 
     def __post_init__(self) -> None:
         """A zero is always the agent's doing, what is not judged never is, and tampering is never paid."""

@@ -12,6 +12,7 @@ from swegym.types import Guidance, Trajectory, Verdict
 FORMAT = "swegym-trajectory-1"
 _FIELDS = tuple(field.name for field in fields(Trajectory))
 _VERDICT = tuple(field.name for field in fields(Verdict))
+_LATER = ("tampering", "compatible", "integrity")
 _GUIDANCE = tuple(field.name for field in fields(Guidance))
 
 
@@ -24,7 +25,8 @@ def to_line(trajectory: Trajectory) -> bytes:
     row: dict[str, Any] = {"format": FORMAT} | {name: getattr(trajectory, name) for name in _FIELDS}
     row["seconds"] = dict(trajectory.seconds)
     verdict = {name: getattr(trajectory.verdict, name) for name in _VERDICT}
-    row["verdict"] = verdict | {"statuses": dict(verdict["statuses"]), "seconds": dict(verdict["seconds"])}
+    maps = {name: dict(verdict[name]) for name in ("statuses", "seconds", "integrity")}
+    row["verdict"] = verdict | maps
     if trajectory.guidance is not None:
         hint = {name: getattr(trajectory.guidance, name) for name in _GUIDANCE}
         row["guidance"] = hint | {"parts": dict(trajectory.guidance.parts)}
@@ -47,10 +49,16 @@ def from_line(line: bytes, origin: str) -> Trajectory:
         values = {name: row[name] for name in _FIELDS} | {
             "messages": tuple(row["messages"]),
             "tools": tuple(row["tools"]),
-            "verdict": Verdict(**{name: verdict[name] for name in _VERDICT} | {"notes": tuple(verdict["notes"])}),
+            "verdict": _verdict(verdict),
             "guidance": guidance and Guidance(**{name: guidance[name] for name in _GUIDANCE}),
         }
         return Trajectory(**values)
     except (ValueError, KeyError, TypeError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise RunError(f"{origin}: not a trajectory ({problem}). Move that line out of the file.") from None
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    """A verdict as it was written; rows of an older swegym lack what later ones say besides."""
+    values = {name: row[name] for name in _VERDICT if name in row or name not in _LATER}
+    return Verdict(**values | {"notes": tuple(row["notes"]), "tampering": tuple(row.get("tampering", ()))})

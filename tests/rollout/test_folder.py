@@ -17,6 +17,7 @@ from swegym.errors import InputError, RunError
 from swegym.rollout import RunConfig, RunFolder, rollout
 from swegym.rollout.folder import RunWriter
 from swegym.rollout.serialise import from_line, to_line
+from swegym.types import Verdict
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,18 @@ def trajectory():
 def test_a_line_reads_back_as_it_was():
     guided = rollout(stack(), act(plan="hint"), task="number-1", seed=0, guidance=HINT, parent="number-1__0")
     assert from_line(to_line(guided), "here") == guided
+
+
+def test_a_verdict_reads_back_with_its_evidence_and_an_older_row_without(trajectory):
+    import dataclasses
+
+    caught = Verdict(False, "agent", "tampering", tampering=("a twin passed",), integrity={"twins": {"passed": 1}})
+    told = dataclasses.replace(trajectory, verdict=caught)
+    assert from_line(to_line(told), "here") == told
+    row = json.loads(to_line(trajectory))
+    for name in ("tampering", "compatible", "integrity"):
+        del row["verdict"][name]
+    assert from_line(json.dumps(row).encode(), "here") == trajectory
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
