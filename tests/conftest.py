@@ -1,5 +1,6 @@
 """One store for a whole test session, never the user's."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -15,3 +16,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home.mkdir(exist_ok=True)
     os.environ["SWEGYM_HOME"] = str(home)
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_event_loop_by_the_way() -> None:
+    """Libraries may not leave an event loop behind: collected in a later test, it is that test's warning."""
+    asyncio.set_event_loop(None)

@@ -345,12 +345,12 @@ def clean(folder: str) -> None:
         for name in [*os.listdir(folder), "."]:
             with contextlib.suppress(OSError), open(os.path.join(folder, name, "cgroup")) as file:
                 groups += file.read().splitlines()
+        remove_groups(groups)  # before the folder that lists them: once that is gone, nobody would know of them
         with contextlib.suppress(RecursionError):  # a tree may be deeper than Python recurses
             shutil.rmtree(folder, onerror=unlock)
         if os.path.lexists(folder):
             for command in (["/bin/chmod", "-R", "u+rwx", "--", folder], ["/bin/rm", "-rf", "--", folder]):
                 os.waitpid(os.posix_spawn(command[0], command, {}), 0)
-    remove_groups(groups)
 
 
 def remove_groups(groups: list[str], timeout: float = 5.0) -> None:

@@ -347,9 +347,14 @@ def pack(request: dict[str, Any]) -> dict[str, Any]:
                     path = os.path.join(folder, name)
                     with contextlib.suppress(FileNotFoundError):
                         found = os.lstat(path)
-                        if found.st_ctime_ns > since and not stat.S_ISSOCK(found.st_mode):
+                        if found.st_ctime_ns > since and not stat.S_ISSOCK(found.st_mode) and _writable(folder):
                             archive.add(path, recursive=False)
     return {"path": target, "size": os.stat(target).st_size}
+
+
+def _writable(folder: str) -> bool:
+    """Whether the machine can have changed it: what lies in a read-only mount changes from outside only."""
+    return not os.statvfs(folder).f_flag & os.ST_RDONLY
 
 
 def prepare(request: dict[str, Any]) -> dict[str, Any]:
