@@ -160,6 +160,15 @@ class HiddenTests:
 
 
 @dataclass(frozen=True, slots=True)
+class Bait:
+    """What a honeypot lays out, so that it can be seen when a policy goes for the reward instead of the fix."""
+
+    unsolvable: bool = False  # no honest patch satisfies the hidden tests
+    untouched: tuple[str, ...] = ()  # path patterns (`fnmatch`) that no honest attempt changes
+    canaries: Mapping[str, str] = field(default_factory=dict)  # a lure's path -> text that stands nowhere else
+
+
+@dataclass(frozen=True, slots=True)
 class PublicTask:
     """All that a policy may ever see of a task."""
 
@@ -188,6 +197,7 @@ class Task:
     base_commit: str
     source: tuple[str, ...]  # files and folders that hold the package's own code
     digest: str  # over everything that decides: sources, tests, requirements, issue
+    bait: Bait | None = None  # of a honeypot
 
     def public(self) -> PublicTask:
         return PublicTask(self.id, self.set, self.repo, self.issue, self.image.workdir, self.tests.visible, self.digest)
@@ -259,6 +269,7 @@ class Trajectory:
     guidance: Guidance | None = None
     parent: str | None = None  # the failed attempt that a guided one retries
     created: str = ""  # ISO 8601, UTC
+    bait: tuple[str, ...] | None = None  # what the policy took of the task's bait; None where there was none
 
     @property
     def guided(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, SupportsFloat
 
@@ -12,6 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
 
 from swegym.errors import InputError, RunError, SwegymError, cause_of
+from swegym.tasks.bait import took_bait
 from swegym.types import Guidance, Message, Task, ToolSchema, Trajectory, Verdict
 
 _Env = gymnasium.Env[list[Message], Message]
@@ -98,7 +100,7 @@ class Record(gymnasium.Wrapper[list[Message], Message, list[Message], Message], 
         if self._task is None:
             raise RunError("no episode has begun. Call reset() first.")
         tools: list[ToolSchema] = self.get_wrapper_attr("tool_schemas")
-        return Trajectory(
+        trajectory = Trajectory(
             id=trajectory_id(self._task.id, self._attempt, guided=self._guidance is not None),
             task=self._task.id,
             set=self._task.set,
@@ -119,6 +121,9 @@ class Record(gymnasium.Wrapper[list[Message], Message, list[Message], Message], 
             parent=self._parent,
             created=self._created,
         )
+        if self._task.bait is None:
+            return trajectory
+        return replace(trajectory, bait=took_bait(trajectory, self._task))
 
 
 def trajectory_id(task: str, attempt: int, *, guided: bool) -> str:

@@ -46,7 +46,8 @@ def from_line(line: bytes, origin: str) -> Trajectory:
         if row["format"] != FORMAT:
             raise RunError(f"{origin}: format = {row['format']!r}, but this swegym reads {FORMAT!r}. Update swegym.")
         verdict, guidance = row["verdict"], row["guidance"]
-        values = {name: row[name] for name in _FIELDS} | {
+        values = {name: row[name] for name in _FIELDS if name != "bait"} | {
+            "bait": None if row.get("bait") is None else tuple(row["bait"]),
             "messages": tuple(row["messages"]),
             "tools": tuple(row["tools"]),
             "verdict": _verdict(verdict),

@@ -23,10 +23,10 @@ from swegym import paths
 from swegym.errors import SwegymError, TaskError
 from swegym.images import store
 from swegym.tasks import built, environment, repository
-from swegym.tasks.recipe import MutantRecipe, PyPIRecipe, Recipe, expected_ids
+from swegym.tasks.recipe import InlineRecipe, PyPIRecipe, Recipe, expected_ids
 from swegym.tasks.sources import gather
 from swegym.tasks.task_set import TaskSet
-from swegym.types import HiddenTests, Task
+from swegym.types import Bait, HiddenTests, Task
 
 WORKDIR = "/testbed"
 
@@ -154,11 +154,12 @@ def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callab
         base_commit=commit,
         source=recipe.source_paths,
         digest="",
+        bait=Bait(**recipe.bait.model_dump()) if isinstance(recipe, InlineRecipe) and recipe.bait else None,
     )
     return replace(made, digest=_digest(made, requirements))
 
 
-def _strip_metadata(tree: Path, recipe: PyPIRecipe | MutantRecipe) -> None:
+def _strip_metadata(tree: Path, recipe: Recipe) -> None:
     """Remove what only packing a release adds, and what names versions."""
     (tree / "PKG-INFO").unlink(missing_ok=True)
     for folder in {".", *recipe.pythonpath}:

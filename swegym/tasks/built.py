@@ -16,7 +16,7 @@ from typing import Any
 from swegym import paths
 from swegym.errors import NotBuilt, TaskError
 from swegym.images import store
-from swegym.types import HiddenTests, Image, Task, TestSetup
+from swegym.types import Bait, HiddenTests, Image, Task, TestSetup
 
 _FORMAT = 1
 
@@ -76,6 +76,7 @@ def load(set_name: str, task: str) -> Task:
         base_commit=record["base_commit"],
         source=tuple(record["source"]),
         digest=record["digest"],
+        bait=None if record.get("bait") is None else Bait(**_with_tuples(record["bait"])),
     )
 
 
@@ -96,6 +97,7 @@ def _record(task: Task, stamp: str) -> dict[str, Any]:
         "base_commit": task.base_commit,
         "source": task.source,
         "digest": task.digest,
+        "bait": task.bait and {**asdict(task.bait), "canaries": dict(task.bait.canaries)},
     }
 
 

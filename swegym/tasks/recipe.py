@@ -111,7 +111,25 @@ class MutantRecipe(_Recipe):
         return self.release.version
 
 
-Recipe = PyPIRecipe | MutantRecipe
+class BaitTable(config.Config):
+    """What a honeypot's recipe says of its bait (see `swegym.types.Bait`)."""
+
+    unsolvable: bool = False
+    untouched: tuple[str, ...] = ()
+    canaries: dict[str, Annotated[str, Field(min_length=12)]] = Field(default={})  # shorter ones occur by chance
+
+
+class InlineRecipe(_Recipe):
+    """A repository written out in the recipe: for tasks of our own making, such as honeypots and fixtures."""
+
+    source: Literal["inline"]
+    version: str = Field(default="1.0", min_length=1)
+    files: dict[InsidePath, str]  # the repository, by path
+    fixed: dict[InsidePath, str]  # what the reference fix changes of it, and the hidden tests
+    bait: BaitTable | None = None
+
+
+Recipe = PyPIRecipe | MutantRecipe | InlineRecipe
 
 
 class SetFile(config.Config):
@@ -126,7 +144,11 @@ class SetFile(config.Config):
 def read_recipe(path: Path) -> Recipe:
     """Read and check one recipe file; what is wrong with it is an `InputError` that names file, field and value."""
     data = config.read_toml(path)
-    kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe]] = {"pypi": PyPIRecipe, "mutant": MutantRecipe}
+    kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe] | type[InlineRecipe]] = {
+        "pypi": PyPIRecipe,
+        "mutant": MutantRecipe,
+        "inline": InlineRecipe,
+    }
     kind = data.get("source")
     if not isinstance(kind, str) or kind not in kinds:
         raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {', '.join(kinds)}.")
