@@ -55,7 +55,7 @@ def build(names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Ba
     \b
     Examples:
       swegym images build debian-bookworm
-      swegym images build debian-bookworm debian-trixie
+      swegym images build debian-bullseye debian-trixie
     """
     from swegym.images import rootfs
 

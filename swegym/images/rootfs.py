@@ -19,13 +19,14 @@ from typing import Any
 from swegym import paths
 from swegym.errors import InputError, TaskError, UnknownName
 from swegym.images import store
+from swegym.images.merged import merge_usr
 from swegym.images.unpack import apply_layer
 from swegym.sandbox import base
 from swegym.types import Image
 
-_FORMAT = 1  # of the layers made here; another number builds them anew
+_FORMAT = 2  # of the layers made here; another number builds them anew
 _TIMEOUT = 3600.0
-_NEEDED = ("bin/bash", "bin/sh", "usr/bin/env", "usr/bin/sleep", "usr/bin/cat")
+_NEEDED = ("usr/bin/bash", "usr/bin/sh", "usr/bin/env", "usr/bin/sleep", "usr/bin/cat")
 _UNWANTED = ("man", "doc", "info", "locale")
 
 
@@ -77,7 +78,8 @@ def record(name: str, layer: str, environment: Mapping[str, str], workdir: str, 
 
 def complete(tree: Path, name: str) -> None:
     """Put in what a machine needs of its root. Raises InputError where its programs are missing."""
-    missing = [program for program in _NEEDED if not _present(tree, program)]
+    merge_usr(tree)
+    missing = [program for program in _NEEDED if not os.path.lexists(tree / program)]
     if missing:
         raise InputError(
             f"{name}: lacks /{', /'.join(missing)}; machines need bash and GNU coreutils. Use another image."
@@ -95,11 +97,6 @@ def complete(tree: Path, name: str) -> None:
     base.furnish(tree)
     if not os.path.lexists(tree / "opt/python"):
         (tree / "opt/python").symlink_to("/usr")
-
-
-def _present(tree: Path, program: str) -> bool:
-    """Whether a program is there, with /bin a folder or a link to usr/bin."""
-    return any(os.path.lexists(tree / place) for place in (program, f"usr/{program}"))
 
 
 def _bootstrap(tree: Path, suite: str, packages: list[str]) -> None:

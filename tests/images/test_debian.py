@@ -19,7 +19,8 @@ PYTHON = "python3 -c 'import sys, ssl, sqlite3; print(sys.version_info[:2])'; /o
 
 
 @pytest.fixture(scope="module")
-def bookworm(store: Path) -> Image:
+def bootstrap(store: Path) -> None:
+    """mmdebstrap, installed where it can be."""
     if shutil.which("mmdebstrap") is None:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             pytest.skip("mmdebstrap is not installed, and only root with apt-get can install it")
@@ -27,9 +28,25 @@ def bookworm(store: Path) -> Image:
             done = subprocess.run(["apt-get", *arguments], capture_output=True, text=True, timeout=300)
             if done.returncode != 0:
                 pytest.skip(f"mmdebstrap cannot be installed here: {done.stderr[-300:]}")
-    done = CliRunner().invoke(app, ["images", "build", "debian-bookworm"], catch_exceptions=False)
+
+
+def built(name: str) -> Image:
+    done = CliRunner().invoke(app, ["images", "build", name], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return rootfs.load("debian-bookworm")
+    return rootfs.load(name)
+
+
+@pytest.fixture(scope="module")
+def bookworm(bootstrap: None) -> Image:
+    return built("debian-bookworm")
+
+
+@pytest.mark.parametrize(("suite", "version"), [("bullseye", "3.9"), ("trixie", "3.13")])
+def test_other_suites_bring_other_pythons(bootstrap: None, suite: str, version: str) -> None:
+    with open_sandbox(built(f"debian-{suite}")) as box:
+        result = box.exec("python3 -c 'import ssl, sqlite3'; /opt/python/bin/python3 -V; git --version; ls -ld /bin")
+        assert result.text.startswith(f"Python {version}.") and "git version" in result.text, result.text
+        assert result.text.strip().endswith("-> usr/bin")
 
 
 @pytest.mark.parametrize("backend", ["bubblewrap", "docker"])

@@ -74,7 +74,7 @@ def test_an_oci_folder_and_a_plain_root_give_the_same_layer(tmp_path: Path) -> N
     ("content", "said"),
     [
         (b"no image", "this is no image"),
-        (tar({"etc/x": b""}), "lacks /bin/bash"),
+        (tar({"etc/x": b""}), "lacks /usr/bin/bash"),
         (tar({"manifest.json": b"[{]"}), "this is no image"),
         (tar({"manifest.json": b'[{"Config": "c", "Layers": ["l"]}]', "c": b"{}"}), "l is named in its manifest"),
     ],
