@@ -3,8 +3,9 @@
 #
 # `start` prints the DOCKER_HOST to use and nothing else on stdout. An engine that answers already is used as it is, and
 # `stop` leaves it alone. Otherwise, as root on Debian or a child of it, docker.io is installed if need be and dockerd
-# is started with everything of its own in $SWEGYM_ENGINE (default /tmp/swegym-engine): no bridge and no packet filter,
-# which machines without a network do not need, so it runs inside most containers and virtual machines as well.
+# is started with everything of its own in $SWEGYM_ENGINE (default /tmp/swegym-engine): no packet filter, and a bridge
+# only where the kernel gives one (SWE-ReX reaches its containers over it; swegym's own have no network), so it runs
+# inside most containers and virtual machines as well.
 # Both may be said again at any time.
 set -euo pipefail
 folder=${SWEGYM_ENGINE:-/tmp/swegym-engine}
@@ -26,10 +27,10 @@ except OSError:
 PYTHON
 }
 
-start_with() { # start dockerd with this storage driver; fails when it does not answer within 30 seconds
+start_with() { # start dockerd with this storage driver and bridge; fails when it does not answer within 30 seconds
     mkdir -p "$folder"
     dockerd --host "$own" --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" \
-        --storage-driver "$1" --bridge none --iptables=false --ip6tables=false --ip-forward=false \
+        --storage-driver "$1" "$2" --iptables=false --ip6tables=false --ip-forward=false \
         </dev/null >>"$folder/log" 2>&1 3>&- 4>&- 9>&- &
     for _ in $(seq 150); do
         if answers "$own"; then return 0; fi
@@ -49,6 +50,7 @@ stop() {
         done
         kill -9 "$pid" 2>/dev/null || true
     fi
+    if [ -f "$folder/bridge" ]; then ip link delete docker0 2>/dev/null || true; fi
     if [ -d "$folder" ]; then
         awk -v folder="$folder/" 'index($2, folder) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r umount -l
         rm -rf "$folder"
@@ -83,12 +85,19 @@ start)
         timeout 300 apt-get install -y --no-install-recommends docker.io iptables >&2
     fi
     for driver in overlay2 vfs; do # overlay2 does not lie on overlayfs, as in a container; vfs lies on anything
-        if start_with "$driver"; then
-            echo "$own"
-            exit 0
-        fi
-        tail -n 5 "$folder/log" >&2
-        stop
+        for bridge in --bip=172.31.255.1/24 --bridge=none; do
+            if [ "$bridge" != --bridge=none ]; then
+                if [ -e /sys/class/net/docker0 ]; then continue; fi # another engine's
+                mkdir -p "$folder"
+                touch "$folder/bridge"
+            fi
+            if start_with "$driver" "$bridge"; then
+                echo "$own"
+                exit 0
+            fi
+            tail -n 5 "$folder/log" >&2
+            stop
+        done
     done
     echo "dockerd does not start here; its last words are above." >&2
     exit 1

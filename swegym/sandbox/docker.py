@@ -45,6 +45,7 @@ def how_limits_hold() -> dict[str, str]:
         "memory": "the engine's cgroup",
         "processes": "the engine's cgroup",
         "disk": quota,
+        "cpu": "the engine's cgroup",
         "time": "the container is killed at the deadline",
         "output": "head and tail are kept",
         "open files": "rlimit",
@@ -203,6 +204,7 @@ class DockerSandbox:
             "pids_limit": limits.processes,
             "mem_limit": limits.memory_bytes,
             "memswap_limit": limits.memory_bytes,
+            **({"nano_cpus": int(limits.cpus * 1e9)} if limits.cpus else {}),
             "oom_score_adj": 500,
             "log_config": {"Type": "none", "Config": {}},
             "ulimits": [

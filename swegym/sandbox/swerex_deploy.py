@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from swegym.errors import InputError, SandboxDied, SandboxUnavailable, UnknownName
+from swegym.sandbox import docker_engine
 from swegym.sandbox.limits import Limits
 
 Answer = TypeVar("Answer")
@@ -193,11 +194,15 @@ def _config(kind: str, options: Mapping[str, Any], limits: Limits) -> Any:
         raise SandboxUnavailable(f"SWE-ReX is not installed: {error}. Run: pip install 'swegym[swerex]'.") from error
     options = dict(options)
     if kind == "docker":
+        # With the labels of this process's own containers its watcher, or the next start, removes these too.
+        ours = options.get("container_runtime", "docker") == "docker"
+        labels = docker_engine.current().labels if ours else {"swegym.owner": str(os.getpid())}
         options["docker_args"] = [
             "--init",
-            f"--label=swegym.owner={os.getpid()}",
+            *(f"--label={name}={value}" for name, value in labels.items()),
             f"--memory={limits.memory_bytes}",
             f"--pids-limit={limits.processes}",
+            *([f"--cpus={limits.cpus}"] if limits.cpus else []),
             "--security-opt=no-new-privileges",
             *options.get("docker_args", []),
         ]
@@ -221,8 +226,9 @@ def _drain(process: Any) -> None:
         if stream is not None:
 
             def swallow(stream: Any = stream) -> None:
-                while stream.read1(1 << 16):
-                    pass
+                with stream:
+                    while stream.read1(1 << 16):
+                        pass
 
             threading.Thread(target=swallow, name="swerex-drain", daemon=True).start()
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from container_engine import engine  # noqa: F401 - a fixture
 from rex_server import RexServers
 
 from swegym.errors import InputError, NotBuilt, SandboxDied, SandboxUnavailable, UnknownName
@@ -90,11 +91,11 @@ def test_options_are_json_or_else_text() -> None:
 
 
 def test_a_deployment_whose_package_is_missing_says_what_to_install() -> None:
-    with pytest.raises(SandboxUnavailable, match=r"swe-rex\[modal\]"):
-        open_sandbox(IMAGE, "swerex:modal")
+    with pytest.raises(SandboxUnavailable, match=r"swe-rex\[daytona\]"):
+        open_sandbox(IMAGE, "swerex:daytona?image=x")
 
 
-def test_limits_are_handed_to_docker_before_the_users_own_arguments() -> None:
+def test_limits_are_handed_to_docker_before_the_users_own_arguments(engine: str) -> None:  # noqa: F811
     machine = Deployed("docker", {"docker_args": ["--memory=1g"]}, Limits(memory_bytes=64 << 20, processes=77))
     arguments = machine._deployment._config.docker_args
     assert "--pids-limit=77" in arguments and "--init" in arguments
@@ -215,10 +216,10 @@ def _running(command: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def docker_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def docker_image(tmp_path_factory: pytest.TempPathFactory, engine: str) -> Iterator[str]:  # noqa: F811
     """An image without anything in it but links into this machine's /usr, which the test mounts."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        pytest.skip("no Docker engine answers here")
+    if shutil.which("docker") is None:
+        pytest.skip("an engine answers, but the docker command, with which SWE-ReX starts containers, is not here")
     if subprocess.run(["docker", "network", "inspect", "bridge"], capture_output=True).returncode != 0:
         pytest.skip("the Docker engine here has no bridge network, so no port of a container can be reached")
     root = tmp_path_factory.mktemp("image")
@@ -234,15 +235,40 @@ def docker_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run(["docker", "rmi", "-f", name], capture_output=True, check=True)
 
 
-def test_the_docker_deployment_runs(docker_image: str) -> None:
+def in_docker(image: str) -> str:
     folders = {"/usr", sys.prefix, str(Path(sys.base_prefix).resolve())}
     arguments = [f"--volume={folder}:{folder}:ro" for folder in folders]
     arguments.append(f"--env=PATH={Path(sys.executable).parent}:/usr/bin:/bin")
-    options = f"image={docker_image}&pull=never&startup_timeout=60&docker_args={json.dumps(arguments)}"
-    with open_sandbox(IMAGE, f"swerex:docker?{options}") as box:
+    return f"swerex:docker?image={image}&pull=never&startup_timeout=60&docker_args={json.dumps(arguments)}"
+
+
+def listed(*filters: str) -> str:
+    command = ["docker", "ps", "-aq", *(f"--filter={chosen}" for chosen in filters)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_docker_deployment_runs(docker_image: str) -> None:
+    with open_sandbox(IMAGE, in_docker(docker_image)) as box:
         box.write("a.txt", b"1")
         assert box.exec("cat a.txt; pwd").stdout == b"1/testbed\n"
         name = box._machine._deployment.container_name  # type: ignore[attr-defined]
         assert box.exec("sleep 60", timeout=0.5).timed_out
-    listed = subprocess.run(["docker", "ps", "-aq", "--filter", f"name={name}"], capture_output=True, text=True)
-    assert listed.stdout == ""
+    assert listed(f"name={name}") == ""
+
+
+@pytest.mark.slow
+def test_a_killed_owner_leaves_no_container_of_a_docker_deployment(docker_image: str, tmp_path: Path) -> None:
+    opening = f"open_sandbox(Image('test', 'host'), {in_docker(docker_image)!r})"
+    imports = "from swegym.sandbox import open_sandbox; from swegym.types import Image"
+    script = f"{imports}; box = {opening}; print('open', flush=True); box.exec('sleep 600', timeout=600)"
+    environment = {**os.environ, "SWEGYM_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"open\n"
+        assert listed(f"label=swegym.home={tmp_path}") != ""
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+    deadline = time.monotonic() + 60
+    while listed(f"label=swegym.home={tmp_path}") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert listed(f"label=swegym.home={tmp_path}") == ""
