@@ -12,7 +12,7 @@ from swegym.cli.options import Json, existing_run
 from swegym.cli.screen import print_json, say, show_table
 
 if TYPE_CHECKING:
-    from swegym.data.pairs import PairSet
+    from swegym.data.rows import RowSet
     from swegym.rollout import RunFolder
 
 
@@ -59,7 +59,7 @@ def pairs(
     say(f"Written to {file}.")
 
 
-def write_pairs(folders: list[RunFolder], file: Path, *, seed: int = 0, max_characters: int | None = None) -> PairSet:
+def write_pairs(folders: list[RunFolder], file: Path, *, seed: int = 0, max_characters: int | None = None) -> RowSet:
     """Make the pairs of some runs together and write them."""
     from swegym.data.pairs import make_pairs
 

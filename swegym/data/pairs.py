@@ -3,125 +3,132 @@
 The contract, after Agent-RLVR: chosen has reward 1 and rejected reward 0 on the same task; rejected is never guided;
 one failure is drawn for each success, and for a guided success it is the very failure that it retried, where that is
 usable. The hint is in neither side, so both are scored under the same plain prompt. What nobody judged is never used.
+
+A guided success that took over from its failure half way shares turns with it: they belong to the prompt of both.
 """
 
 from __future__ import annotations
 
-import json
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from swegym.guidance import echoes, without_guidance
-from swegym.rollout.causes import may_train
-from swegym.rollout.folder import write_atomically
-from swegym.types import Message, Trajectory
-
-Row = dict[str, Any]
+from swegym.data.attempts import refuse_coinciding
+from swegym.data.guards import Guards
+from swegym.data.pair_rows import balanced, length_bias, pair_row
+from swegym.data.rows import Drops, Row, RowSet
+from swegym.data.sides import Side, actions, shared_prefix, side, written
+from swegym.data.similarity import essence, first_of_each
+from swegym.guidance import echoes
+from swegym.types import Trajectory
 
 GUIDED_FAILURE = "failed in spite of a hint"
 NO_FAILURE = "no unguided failure of the task"
 ECHO = "speaks of the hint"
 OTHER_OPENING = "no failure with the same opening and tools"
 SAME_MESSAGES = "same messages as every failure"
+SAME_ACTIONS = "same actions as every failure"
 SAME_PATCH = "same patch as every failure"
+OTHER_PREFIX = "no failure shares the turns that it took over"
+NEAR_DUPLICATE = "nearly repeats another success"
 TOO_LONG = "too long"
 
 
-@dataclass(frozen=True, slots=True)
-class PairSet:
-    """Pairs, and what did not become one.
-
-    `dropped` counts attempts by reason: every success without a pair, every guided failure, and everything not judged.
-    Surplus unguided failures are not counted.
-    """
-
-    rows: tuple[Row, ...]
-    dropped: Counter[str]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def write(self, path: Path) -> None:
-        """Write JSONL as TRL reads it; the file is whole or not there."""
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in self.rows))
-
-
-def make_pairs(trajectories: Iterable[Trajectory], seed: int = 0, *, max_characters: int | None = None) -> PairSet:
+def make_pairs(
+    trajectories: Iterable[Trajectory],
+    seed: int = 0,
+    *,
+    max_characters: int | None = None,
+    guards: Guards | None = None,
+) -> RowSet:
     """Pairs of one run or of several; at most one for each success. The order handed in does not change who is paired.
 
+    `dropped` counts every success without a pair, every guided failure, and everything that no product may use. Surplus
+    unguided failures are not counted. `notes["length"]` says how the lengths of the sides compare.
+
     Args:
-        trajectories: Attempts at any tasks.
+        trajectories: Attempts at any tasks, with ids that do not coincide (see `read_runs`).
         seed: Decides which failure a success is paired with.
         max_characters: Longest side of a pair, opening included; longer ones are not used.
+        guards: What else is refused.
     """
-    dropped: Counter[str] = Counter()
-    successes: list[_Side] = []
-    failures: defaultdict[tuple[str, str], list[_Side]] = defaultdict(list)
-    for trajectory in sorted(trajectories, key=lambda t: (t.task, t.id, t.created, t.seed)):
-        if not may_train(trajectory.verdict):
-            dropped[f"not judged: {trajectory.verdict.cause}"] += 1
-        elif trajectory.verdict.resolved:
-            successes.append(_side(trajectory))
-        elif trajectory.guided:
-            dropped[GUIDED_FAILURE] += 1
-        else:
-            failures[trajectory.task, trajectory.task_digest].append(_side(trajectory))
+    guards = guards or Guards()
+    longest = max_characters or guards.max_characters
+    drops = Drops()
+    trajectories = list(trajectories)
+    refuse_coinciding(trajectories)
+    successes, failures = divide(guards.admit(trajectories, drops), guards, drops)
     rows: list[Row] = []
     for success in successes:
         source = success.trajectory
-        usable, reason = _usable(success, failures[source.task, source.task_digest], max_characters)
+        usable, reason = _usable(success, failures[source.task, source.task_digest], longest)
         if usable:
             parent = [failure for failure in usable if failure.trajectory.id == source.parent]
             draw = random.Random(f"{seed}/{source.id}/{source.seed}")
-            rows.append(_row(success, draw.choice(parent or usable)))
+            kind = "guided" if source.guided else "plain"
+            rows.append(pair_row(success, draw.choice(parent or usable), kind, shared=success.replayed))
         else:
-            dropped[reason] += 1
-    return PairSet(tuple(rows), dropped)
+            drops.add(reason, source.id)
+    bias = length_bias(rows)
+    if guards.length == "balance":
+        rows = balanced(rows, drops)
+        bias |= {"balanced": length_bias(rows)}
+    return drops.row_set("pairs", rows, length=bias)
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """An attempt without hints and without `extra`, cut where the policy first and last spoke."""
-
-    trajectory: Trajectory
-    opening: list[Message]
-    completion: list[Message]
-
-    def fits(self, longest: int | None) -> bool:
-        if longest is None:
-            return True
-        return sum(len(json.dumps(m, ensure_ascii=False)) for m in [*self.opening, *self.completion]) <= longest
-
-
-def _side(trajectory: Trajectory) -> _Side:
-    messages: list[Message] = []
-    for message in without_guidance(trajectory.messages):
-        bare = message.copy()
-        bare.pop("extra", None)
-        messages.append(bare)
-    spoken = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-    first, end = (spoken[0], spoken[-1] + 1) if spoken else (len(messages), len(messages))
-    return _Side(trajectory, messages[:first], messages[first:end])
+def divide(
+    admitted: Iterable[Trajectory], guards: Guards, drops: Drops
+) -> tuple[list[Side], defaultdict[tuple[str, str], list[Side]]]:
+    """Successes, those that repeat another one left out, and the unguided failures of each task and digest."""
+    successes: list[Side] = []
+    failures: defaultdict[tuple[str, str], list[Side]] = defaultdict(list)
+    for trajectory in admitted:
+        if trajectory.verdict.resolved:
+            successes.append(side(trajectory))
+        elif trajectory.guided:
+            drops.add(GUIDED_FAILURE, trajectory.id)
+        else:
+            failures[trajectory.task, trajectory.task_digest].append(side(trajectory))
+    return without_repetitions(successes, guards, drops), failures
 
 
-def _usable(success: _Side, failures: list[_Side], longest: int | None) -> tuple[list[_Side], str]:
+def without_repetitions(sides: list[Side], guards: Guards, drops: Drops) -> list[Side]:
+    """The sides that do not nearly repeat an earlier one of the same task."""
+    if guards.near_duplicates is None:
+        return sides
+    by_task: defaultdict[tuple[str, str], list[Side]] = defaultdict(list)
+    for one in sides:
+        by_task[one.trajectory.task, one.trajectory.task_digest].append(one)
+    repeated: set[str] = set()
+    for group in by_task.values():
+        texts = [(essence(one.trajectory.patch), written(one.completion)) for one in group]
+        for one, earlier in zip(group, first_of_each(texts, guards.near_duplicates), strict=True):
+            if earlier is not None:
+                repeated.add(one.trajectory.id)
+                drops.add(NEAR_DUPLICATE, one.trajectory.id)
+    return [one for one in sides if one.trajectory.id not in repeated]
+
+
+def _fits(one: Side, longest: int | None) -> bool:
+    return longest is None or one.characters <= longest
+
+
+def _usable(success: Side, failures: list[Side], longest: int | None) -> tuple[list[Side], str]:
     """The failures that a success can be paired with, or none and why."""
     source = success.trajectory
     if source.guidance is not None and echoes(source.messages, source.guidance):
         return [], ECHO
-    if not success.fits(longest):
+    if not _fits(success, longest):
         return [], TOO_LONG
     prompt = (success.opening, source.tools)
-    rules: list[tuple[str, Callable[[_Side], bool]]] = [
+    rules: list[tuple[str, Callable[[Side], bool]]] = [
         (NO_FAILURE, lambda other: bool(other.completion)),
         (OTHER_OPENING, lambda other: (other.opening, other.trajectory.tools) == prompt),
+        (OTHER_PREFIX, lambda other: not success.replayed or shared_prefix(success, other) >= success.replayed),
         (SAME_MESSAGES, lambda other: other.completion != success.completion),
-        (SAME_PATCH, lambda other: other.trajectory.patch.strip() != source.patch.strip()),
-        (TOO_LONG, lambda other: other.fits(longest)),
+        (SAME_PATCH, lambda other: essence(other.trajectory.patch) != essence(source.patch)),
+        (SAME_ACTIONS, lambda other: _acts(other) != _acts(success) or not _acts(success)),
+        (TOO_LONG, lambda other: _fits(other, longest)),
     ]
     left = failures
     for reason, keeps in rules:
@@ -131,21 +138,5 @@ def _usable(success: _Side, failures: list[_Side], longest: int | None) -> tuple
     return left, ""
 
 
-def _row(chosen: _Side, rejected: _Side) -> Row:
-    success, failure = chosen.trajectory, rejected.trajectory
-    return {
-        "prompt": chosen.opening,
-        "chosen": chosen.completion,
-        "rejected": rejected.completion,
-        # As text: TRL decodes it, and a column of JSON schemas does not survive a table's one type for all rows.
-        "tools": json.dumps(success.tools),
-        "kind": "guided" if success.guided else "plain",
-        "task": success.task,
-        "task_digest": success.task_digest,
-        "chosen_id": success.id,
-        "rejected_id": failure.id,
-        "chosen_policy": success.policy,
-        "rejected_policy": failure.policy,
-        "chosen_policy_version": success.policy_version,
-        "rejected_policy_version": failure.policy_version,
-    }
+def _acts(one: Side) -> list[tuple[str, str]]:
+    return actions(one.completion)

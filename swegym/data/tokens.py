@@ -37,6 +37,7 @@ class TokenRow:
     hint: tuple[Span, ...] = ()
     temperature: float | None = None
     policy_version: str = ""
+    replayed: tuple[Span, ...] = ()  # turns taken over from another episode
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,9 +54,9 @@ class TokenRow:
 
 
 def has_tokens(trajectory: Trajectory) -> bool:
-    """Whether every assistant message carries ids; false too when there is none."""
-    spoken = [message for message in trajectory.messages if message["role"] == "assistant"]
-    return bool(spoken) and all("token_ids" in message.get("extra", {}) for message in spoken)
+    """Whether every assistant message carries ids and log-probs; false too when there is none."""
+    spoken = [message.get("extra", {}) for message in trajectory.messages if message["role"] == "assistant"]
+    return bool(spoken) and all("token_ids" in extra and "logprobs" in extra for extra in spoken)
 
 
 def token_rows(trajectory: Trajectory, *, guidance: bool) -> list[TokenRow]:
@@ -166,6 +167,7 @@ class _Building:
     logprobs: list[float] = field(default_factory=list)
     turns: list[Span] = field(default_factory=list)
     hint: list[Span] = field(default_factory=list)
+    replayed: list[Span] = field(default_factory=list)
     temperature: float | None = None
     policy_version: str = ""
 
@@ -188,8 +190,8 @@ class _Building:
         self._extend(given, [0.0] * len(given), 0)
         said = len(self.ids)
         self._extend(turn.output, turn.logprobs, 0 if turn.replayed else 1)
+        (self.replayed if turn.replayed else self.turns).append((said, len(self.ids)))
         if not turn.replayed:
-            self.turns.append((said, len(self.ids)))
             self.temperature, self.policy_version = turn.temperature, turn.policy_version
 
     def _extend(self, ids: list[int], logprobs: list[float], mask: int) -> None:
@@ -214,4 +216,5 @@ class _Building:
             tuple(spans) if guidance else (),
             self.temperature,
             self.policy_version,
+            tuple(moved(span) for span in self.replayed),
         )

@@ -16,10 +16,12 @@ Reading needs no lock and works while the run goes on.
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -30,6 +32,15 @@ from swegym.rollout.report import predictions, report
 from swegym.rollout.run_config import RunConfig, first_difference
 from swegym.rollout.serialise import from_line, to_line
 from swegym.types import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a run folder holds, and what of it cannot be read: a message for each line, naming the file."""
+
+    trajectories: tuple[Trajectory, ...]
+    problems: tuple[str, ...]
+    torn: bool  # the last line is not whole: being written, or torn by a crash
 
 
 class RunFolder:
@@ -56,18 +67,26 @@ class RunFolder:
     def trajectories(self) -> list[Trajectory]:
         """One per id, in the order in which they first appeared: the judged one if there is one, else the last."""
         self._require()
-        kept: dict[str, Trajectory] = {}
-        for trajectory in self.lines():
-            earlier = kept.get(trajectory.id)
-            if earlier is None or earlier.verdict.resolved is None:
-                kept[trajectory.id] = trajectory
-        return list(kept.values())
+        return list(_one_of_each(self.lines()))
 
     def lines(self) -> Iterator[Trajectory]:
         """Every line, also of attempts that were tried again. A line still being written is left out."""
         path = self.path / "trajectories.jsonl"
         for number, line in enumerate(_whole_lines(path), 1):
             yield from_line(line, f"{path}:{number}")
+
+    def survey(self) -> Survey:
+        """Like `trajectories`, for a folder that may be damaged or of another version: what cannot be read is told."""
+        self._require()
+        path = self.path / "trajectories.jsonl"
+        read: list[Trajectory] = []
+        problems: list[str] = []
+        for number, line in enumerate(_whole_lines(path), 1):
+            try:
+                read.append(from_line(line, f"{path}:{number}"))
+            except RunError as error:
+                problems.append(str(error))
+        return Survey(_one_of_each(read), tuple(problems), _torn_bytes(path) > 0)
 
     def hints_refused(self) -> list[dict[str, Any]]:
         """The last call for each attempt that a teacher gave no hint for: parent, outcome, reason."""
@@ -88,6 +107,16 @@ class RunFolder:
     def _require(self) -> None:
         if not (self.path / "config.toml").is_file():
             raise RunError(f"{self.path}: not a run folder (no config.toml). Check the path.")
+
+
+def _one_of_each(lines: Iterable[Trajectory]) -> tuple[Trajectory, ...]:
+    """One per id: the judged one if there is one, else the last."""
+    kept: dict[str, Trajectory] = {}
+    for trajectory in lines:
+        earlier = kept.get(trajectory.id)
+        if earlier is None or earlier.verdict.resolved is None:
+            kept[trajectory.id] = trajectory
+    return tuple(kept.values())
 
 
 class RunWriter:
@@ -218,6 +247,15 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
     if path.exists():
         with path.open("rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
+
+
+def _torn_bytes(path: Path) -> int:
+    """How much follows the last line end."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        tail = collections.deque(file, maxlen=1)
+    return 0 if not tail or tail[0].endswith(b"\n") else len(tail[0])
 
 
 def _set_torn_aside(path: Path, torn: Path) -> None:

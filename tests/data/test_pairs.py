@@ -13,6 +13,7 @@ from swegym.data.pairs import (
     GUIDED_FAILURE,
     NO_FAILURE,
     OTHER_OPENING,
+    SAME_ACTIONS,
     SAME_MESSAGES,
     SAME_PATCH,
     TOO_LONG,
@@ -32,7 +33,8 @@ TOOLS = ({"type": "function", "function": {"name": "write", "parameters": {}}},)
 
 def attempt(number, resolved, *, guided=False, task="t", said=None, patch=None, **fields) -> Trajectory:
     said = f"I try way {number}{'g' if guided else ''}." if said is None else said
-    call = {"id": "c", "type": "function", "function": {"name": "write", "arguments": '{"path": "a"}'}}
+    written = json.dumps({"path": "a", "content": f"{said} {number}{guided}"})
+    call = {"id": "c", "type": "function", "function": {"name": "write", "arguments": written}}
     spoken = {"role": "assistant", "content": said, "tool_calls": [call], "extra": {"token_ids": [1, 2]}}
     answer = {"role": "tool", "content": "written", "tool_call_id": "c"}
     values = {
@@ -142,8 +144,16 @@ def test_the_same_patch_on_both_sides_is_dropped():
 
 
 def test_the_same_messages_on_both_sides_are_dropped():
-    group = [attempt(0, True, said="same"), attempt(1, False, said="same")]
-    assert make_pairs(group).dropped == {SAME_MESSAGES: 1}
+    success = attempt(0, True)
+    failure = dataclasses.replace(attempt(1, False), messages=success.messages)
+    assert make_pairs([success, failure]).dropped == {SAME_MESSAGES: 1}
+
+
+def test_the_same_actions_with_other_words_are_dropped():
+    success = attempt(0, True)
+    *opening, spoken, answer = success.messages
+    failure = dataclasses.replace(attempt(1, False), messages=(*opening, {**spoken, "content": "Well."}, answer))
+    assert make_pairs([success, failure]).dropped == {SAME_ACTIONS: 1}
 
 
 def test_a_usable_failure_is_preferred_over_a_dropped_pair():
@@ -166,13 +176,13 @@ def test_sides_that_are_too_long_are_dropped():
     group = [attempt(0, True), attempt(1, False, said="x" * 5000)]
     assert make_pairs(group, max_characters=2000).dropped == {TOO_LONG: 1}
     assert make_pairs(group, max_characters=200).dropped == {TOO_LONG: 1}
-    assert len(make_pairs(group, max_characters=9000)) == 1
+    assert len(make_pairs(group, max_characters=19000)) == 1
 
 
 def test_completions_end_with_what_the_policy_said():
     (row,) = make_pairs([attempt(0, True), attempt(1, False)]).rows
     assert [row[side][-1]["role"] for side in ("chosen", "rejected")] == ["assistant", "assistant"]
-    assert row["chosen"][0]["tool_calls"][0]["function"]["arguments"] == '{"path": "a"}'
+    assert json.loads(row["chosen"][0]["tool_calls"][0]["function"]["arguments"])["path"] == "a"
 
 
 @given(st.lists(st.tuples(st.booleans() | st.none(), st.booleans()), max_size=12), st.integers(0, 3), st.randoms())
@@ -203,6 +213,7 @@ def test_rows_are_written_whole_as_jsonl(tmp_path):
     assert rows == list(pairs.rows)
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
     assert json.loads(rows[0]["tools"]) == list(TOOLS)
-    assert {key: type(value) for key, value in rows[0].items()} == dict.fromkeys(
-        ("prompt", "chosen", "rejected"), list
-    ) | dict.fromkeys(set(rows[0]) - {"prompt", "chosen", "rejected"}, str)
+    types = {key: type(value) for key, value in rows[0].items()}
+    assert types == dict.fromkeys(types, str) | dict.fromkeys(("prompt", "chosen", "rejected"), list) | dict.fromkeys(
+        ("chosen_tokens", "rejected_tokens"), type(None)
+    )
