@@ -72,7 +72,7 @@ def build(
 def _build_reported(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], None]) -> BuildResult:
     start = time.monotonic()
     try:
-        cached = _build_once(task_set, task, on_event)
+        cached = build_one(task_set, task, on_event)
     except SwegymError as error:
         on_event(BuildEvent(task, "failed"))
         return BuildResult(task, False, False, time.monotonic() - start, error)
@@ -87,8 +87,8 @@ def _build_reported(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent
     return BuildResult(task, True, cached, time.monotonic() - start)
 
 
-def _build_once(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], None]) -> bool:
-    """Build unless it is built; returns whether it was."""
+def build_one(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], None] = lambda event: None) -> bool:
+    """Build one task unless it is built; returns whether it was. What fails is raised."""
     if task_set.is_built(task):
         return True
     home = task_set.home(task)

@@ -59,6 +59,11 @@ def find(data: bytes, operator: str, function: str, line: int, column: int, vari
     )
 
 
+def edits(data: bytes, operator: str) -> Iterator[Mutation]:
+    """The edits of one operator, in the order that it finds them; raises as `mutations` does."""
+    return _edits(data, {operator: OPERATORS[operator]})
+
+
 def _edits(data: bytes, operators: Mapping[str, Operator]) -> Iterator[Mutation]:
     source = SourceText(data)
     made: Counter[tuple[str, int]] = Counter()

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from swegym import config
 from swegym.errors import InputError
+from swegym.tasks.micro_options import MicroTable, Split
 from swegym.types import TestSetup
 
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
@@ -139,6 +140,21 @@ class SetFile(config.Config):
     version: str
     description: str
     include: tuple[Annotated[str, Field(pattern="^[a-z0-9-]+:.+$")], ...] = ()  # "SET:GLOB": tasks of other sets
+    splits: dict[Split, tuple[str, ...]] = Field(default={})  # packages by split; what none names is for training
+    micro: MicroTable | None = None  # the set's tasks are generated (see `swegym.tasks.micro_options`)
+
+    @pydantic.model_validator(mode="after")
+    def _check_splits(self) -> Self:
+        seen: dict[str, str] = {}
+        for split, packages in self.splits.items():
+            for package in packages:
+                if package in seen:
+                    raise ValueError(f"splits: {package} is in {seen[package]} and in {split}; it must be in one")
+                seen[package] = split
+        return self
+
+    def split_of(self, package: str) -> Split:
+        return next((split for split, packages in self.splits.items() if package in packages), "train")
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -1,7 +1,8 @@
 """A task set: named, versioned, ordered tasks. A folder with `set.toml` and one recipe per task, or pointers to others.
 
 Recipes are read when they are asked for; `ids` costs a folder listing. A task that a set includes from another stays
-that set's task: same id, built once, whoever asks for it.
+that set's task: same id, built once, whoever asks for it. Of a generated set, set.toml stands for every recipe, and a
+task is built when it is first loaded.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from swegym import paths
 from swegym.errors import InputError, NotBuilt, UnknownName
 from swegym.images import store
 from swegym.tasks import built
+from swegym.tasks.micro_options import Split
 from swegym.tasks.recipe import Recipe, read_recipe, read_set_file
+from swegym.tasks.sources import micro
 from swegym.types import Task
 
+SET_FILE = "set.toml"
 # A new number makes every built task out of date.
 BUILD_FORMAT = 1
 
@@ -40,7 +44,8 @@ class TaskSet:
     @property
     def digest(self) -> str:
         """Over the name, version and every recipe as it is written."""
-        files = [(task, hashlib.sha256(path.read_bytes()).hexdigest()) for task, path in self.recipes.items()]
+        contents = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in set(self.recipes.values())}
+        files = [(task, contents[path]) for task, path in self.recipes.items()]
         return store.json_digest([self.name, self.version, files])
 
     def __len__(self) -> int:
@@ -69,7 +74,24 @@ class TaskSet:
         return replace(self, recipes={task: self.recipes[task] for task in kept})
 
     def recipe(self, task: str) -> Recipe:
+        if place := self.generated(task):
+            return micro.recipe(micro.micro_task(place.series, place.index, place.options))
         return read_recipe(self._file(task))
+
+    def generated(self, task: str) -> micro.Place | None:
+        """For a generated task what it is generated from, which is all that `micro.micro_task` needs; else None."""
+        file = self._file(task)
+        return micro.place(read_set_file(file), task) if file.name == SET_FILE else None
+
+    def split(self, task: str) -> Split:
+        """Whether a task is for training, for choosing between what was trained, or held out for the end.
+
+        It is decided by the package (`[splits]` of the set that the task belongs to), so that no held-out code is seen
+        in training; of generated tasks by their part. What no split names is for training.
+        """
+        if place := self.generated(task):
+            return place.split
+        return read_set_file(self._file(task).parent / SET_FILE).split_of(self.recipe(task).package)
 
     def home(self, task: str) -> str:
         """The set that a task belongs to: this one, or the one that it is included from."""
@@ -77,6 +99,8 @@ class TaskSet:
 
     def stamp(self, task: str) -> str:
         """Over everything that a build of this task depends on: recipe, builder and this machine's interpreter."""
+        if place := self.generated(task):
+            return store.json_digest([BUILD_FORMAT, place.facts(), sys.version_info[:3], sys.platform])
         recipe = hashlib.sha256(self._file(task).read_bytes()).hexdigest()
         return store.json_digest([BUILD_FORMAT, recipe, sys.version_info[:3], sys.platform])
 
@@ -84,12 +108,17 @@ class TaskSet:
         return built.is_current(self.home(task), task, self.stamp(task))
 
     def load(self, task: str) -> Task:
-        """The built task.
+        """The built task; a generated one is built now if need be.
 
         Raises:
             NotBuilt: it was not built yet, or its recipe has changed since.
         """
         if not self.is_built(task):
+            if self.generated(task):
+                from swegym.tasks.build import build_one
+
+                build_one(self, task)
+                return built.load(self.home(task), task)
             raise NotBuilt(f"task {task} is not built. Run `swegym tasks build {self.name} -i {task}`.")
         return built.load(self.home(task), task)
 
@@ -112,15 +141,17 @@ def load_task_set(name_or_folder: str | Path) -> TaskSet:
 
 def _load(name_or_folder: str | Path, including: tuple[Path, ...]) -> TaskSet:
     folder = _find(name_or_folder)
-    described = read_set_file(folder / "set.toml")
+    described = read_set_file(folder / SET_FILE)
     if described.name != folder.name:
         remedy = f"Write name = {folder.name!r}, or rename the folder."
-        raise InputError.at(folder / "set.toml", "name", described.name, "must be the folder's own name", remedy)
-    recipes = {file.stem: file for file in sorted(folder.glob("*.toml")) if file.name != "set.toml"}
+        raise InputError.at(folder / SET_FILE, "name", described.name, "must be the folder's own name", remedy)
+    recipes = {file.stem: file for file in sorted(folder.glob("*.toml")) if file.name != SET_FILE}
+    if described.micro is not None:
+        recipes.update(dict.fromkeys(micro.ids(described), folder / SET_FILE))
     for number, entry in enumerate(described.include):
         other, _, pattern = entry.partition(":")
         place = folder.parent / other
-        where = (folder / "set.toml", f"include.{number}", entry)
+        where = (folder / SET_FILE, f"include.{number}", entry)
         if place in (*including, folder):
             raise InputError.at(*where, "the set would include itself", "Remove it.")
         try:
@@ -143,7 +174,7 @@ def known_task_sets() -> dict[str, Path]:
 def _find(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, Path) or "/" in name_or_folder:
         folder = Path(name_or_folder).expanduser().absolute()
-        if not (folder / "set.toml").is_file():
+        if not (folder / SET_FILE).is_file():
             raise UnknownName(f"{folder} is no task set: it has no set.toml. Give the folder of a set, or its name.")
         return folder
     known = known_task_sets()
