@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from swegym.cli import demo, doctor, grade, images, pairs, play, report, run, tasks
+from swegym.cli import demo, doctor, export, grade, images, pairs, play, report, run, tasks
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -32,6 +32,7 @@ app.command()(play.play)
 app.command()(grade.grade)
 app.command()(report.report)
 app.command()(pairs.pairs)
+app.command()(export.export)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""`swegym pairs`: preference pairs from runs, and why attempts gave none."""
+"""`swegym pairs`: preference pairs from runs, and why attempts gave none. `swegym export pairs` with fewer options."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swegym.cli.export import refusals, show_made, write_rows
 from swegym.cli.options import Json, existing_run
-from swegym.cli.screen import print_json, say, show_table
+from swegym.cli.screen import print_json, say
 
 if TYPE_CHECKING:
     from swegym.data.rows import RowSet
@@ -46,25 +47,17 @@ def pairs(
     made = write_pairs(folders, file, seed=seed, max_characters=max_characters)
     kinds = Counter(row["kind"] for row in made.rows)
     if as_json:
-        print_json(
-            {"file": str(file), "pairs": len(made), "kinds": dict(kinds), "dropped": dict(made.dropped.most_common())}
-        )
+        print_json({"file": str(file), "pairs": len(made), "kinds": dict(kinds), **made.report()})
         return
-    show_table(
-        ("pairs", "chosen plain", "chosen guided", "tasks"),
-        [(len(made), kinds["plain"], kinds["guided"], len({row["task"] for row in made.rows}))],
-    )
-    if made.dropped:
-        show_table(("attempts without a pair", "because"), [(count, why) for why, count in made.dropped.most_common()])
+    show_made(made)
+    say(f"chosen plain {kinds['plain']}, chosen guided {kinds['guided']}")
     say(f"Written to {file}.")
 
 
 def write_pairs(folders: list[RunFolder], file: Path, *, seed: int = 0, max_characters: int | None = None) -> RowSet:
     """Make the pairs of some runs together and write them."""
-    from swegym.data.pairs import make_pairs
+    from swegym.data.guards import Guards
+    from swegym.data.make import MakeOptions
 
-    attempts = [trajectory for folder in folders for trajectory in folder.trajectories()]
-    made = make_pairs(attempts, seed, max_characters=max_characters)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    made.write(file)
-    return made
+    guards = Guards(refusals=refusals("train"), max_characters=max_characters)
+    return write_rows("pairs", folders, file, MakeOptions(seed=seed), guards)

@@ -36,7 +36,7 @@ def make_sft(
     guided: Literal["drop", "strip", "keep"] = "drop",
     guards: Guards | None = None,
 ) -> RowSet:
-    """Demonstrations: `share` of all usable successes, at least one, drawn tasks in turn so that none crowds out others.
+    """Demonstrations: `share` of all usable successes, at least one, drawn task by task so that none crowds out others.
 
     Args:
         trajectories: Attempts at any tasks, with ids that do not coincide.
