@@ -9,6 +9,7 @@ Only code inside functions is mutated, and of it neither annotations, decorators
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -83,10 +84,14 @@ def splice(data: bytes, mutation: Mutation) -> bytes:
 def takes_effect(data: bytes, mutation: Mutation) -> bool:
     """Whether the edited file is Python with another syntax tree than before."""
     try:
-        tree = parse(splice(data, mutation))
+        return _tree(splice(data, mutation)) != _tree(data)
     except (SyntaxError, ValueError):
         return False
-    return ast.dump(tree) != ast.dump(parse(data))
+
+
+@functools.lru_cache(maxsize=8)
+def _tree(data: bytes) -> str:
+    return ast.dump(parse(data))
 
 
 def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Scope]]:
@@ -98,7 +103,7 @@ def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Scope]]:
         if scope is not None and names:
             yield node, ".".join(names), scope
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inner = Scope(_parameters(node.args))
+            inner = Scope(_parameters(node.args), node)
             for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
                 yield from visit(default, (*names, node.name), inner)
             for statement in node.body:

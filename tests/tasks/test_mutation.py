@@ -1,6 +1,7 @@
 """Mutations edit exactly what they say, in a fixed order, and are found again by their facts."""
 
 import ast
+import importlib.util
 import textwrap
 
 import pytest
@@ -83,6 +84,52 @@ def body(statement: str, operator: str) -> list[str]:
         ("function_name", "return min(a)", ["return max(a)"]),
         ("wrong_variable", "return a", ["return b"]),
         ("wrong_variable", "return g", []),
+        ("text_constant", "return a + 'x'", ['return a + ""']),
+        ("text_constant", "'help'\n    return f'{a}'", []),
+        ("dropped_sign", "return a[-1] - b", ["return a[1] - b"]),
+        ("dropped_condition", "return a and b and c", ["return b and c", "return a and c", "return a and b"]),
+        ("swapped_values", "return a if b else c", ["return c if b else a"]),
+        ("narrowed_type", "return isinstance(a, (b, c))", ["return isinstance(a, b)", "return isinstance(a, c)"]),
+        ("rounded_division", "return a / b // c", ["return a // b // c"]),
+        ("dropped_fallback", "return a.get(b, c)", ["return a.get(b)"]),
+        ("dropped_fallback", "return a.get(b), getattr(a, b)", []),
+        ("dropped_conversion", "return list(a)", ["return a"]),
+        ("dropped_conversion", "return abs(a - b) * c.copy()", ["return (a - b) * c.copy()", "return abs(a - b) * c"]),
+        ("index_end", "return a[0] + b[-1]", ["return a[-1] + b[-1]", "return a[0] + b[0]"]),
+        ("range_bound", "return range(a)", ["return range(1, a)", "return range(a - 1)"]),
+        ("range_bound", "return range(a, b)", ["return range(a + 1, b)", "return range(a, b - 1)"]),
+        ("dropped_branch", "if a: b()", ["if a: pass"]),
+        ("dropped_branch", "if a: return b", []),
+        ("loop_exit", "for a in b: continue", ["for a in b: break"]),
+        ("missing_return", "return a + b", ["a + b"]),
+        ("missing_return", "return None", []),
+        (
+            "wrong_attribute",
+            "return self.x - self.y(self.z)",
+            ["return self.z - self.y(self.z)", "return self.x - self.y(self.x)"],
+        ),
+        ("swapped_targets", "a, b = c", ["b, a = c"]),
+        ("swapped_targets", "for a, b in c: pass", ["for b, a in c: pass"]),
+        ("wrong_exception", "raise ValueError(a)", ["raise TypeError(a)"]),
+        ("wrong_exception", "try: a()\n    except KeyError: b()", ["try: a()\n    except IndexError: b()"]),
+        (
+            "narrowed_except",
+            "try: a()\n    except (X, Y): b()",
+            [
+                "try: a()\n    except X: b()",
+                "try: a()\n    except Y: b()",
+            ],
+        ),
+        ("swallowed_error", "try: a()\n    except X: raise", ["try: a()\n    except X: pass"]),
+        ("wrong_default", "def g(x=1, y='z'): pass", ["def g(x='z', y='z'): pass", "def g(x=1, y=1): pass"]),
+        ("wrong_default", "def g(x, *, y='z'): pass", ['def g(x, *, y=""): pass']),
+        (
+            "mutable_default",
+            "def g(x=None, y=None):\n        if x is None:\n            x = []",
+            [
+                "def g(x=[], y=None):\n        if x is None:\n            x = []",
+            ],
+        ),
     ],
 )
 def test_operator_makes_these_edits(operator, statement, results):
@@ -92,6 +139,46 @@ def test_operator_makes_these_edits(operator, statement, results):
 def test_every_operator_is_tried_above():
     cases = test_operator_makes_these_edits.pytestmark[0].args[1]
     assert {case[0] for case in cases} == set(OPERATORS)
+
+
+@pytest.mark.parametrize("module", ["textwrap", "shlex", "string", "bisect"])
+def test_on_code_of_others_an_edit_is_one_change_in_one_function_and_can_be_undone(module):
+    data = importlib.util.find_spec(module).loader.get_data(importlib.util.find_spec(module).origin)
+    whole = functions(data)
+    found = mutations(data)
+    assert len({mutation.operator for mutation in found}) >= 8
+    effective = 0
+    sample = found[:: max(1, len(found) // 25)]
+    for mutation in sample:
+        changed = splice(data, mutation)
+        start, end = mutation.edit.start, mutation.edit.start + len(mutation.edit.text)
+        assert changed[:start] + data[start : mutation.edit.end] + changed[end:] == data
+        if takes_effect(data, mutation):
+            effective += 1
+            other = functions(changed)
+            assert whole.keys() == other.keys()
+            differing = {name for name in whole if whole[name] != other[name]}
+            assert differing == {mutation.function}
+    assert effective > 0.9 * len(sample)
+
+
+def functions(data: bytes) -> dict[str, str]:
+    """Every function's own tree, without those of the functions and classes in it."""
+    found: dict[str, str] = {}
+
+    def visit(node: ast.AST, names: tuple[str, ...]) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                visit(child, (*names, child.name))
+                if isinstance(child, ast.FunctionDef):
+                    number = sum(name.partition("#")[0] == ".".join((*names, child.name)) for name in found)
+                    found[".".join((*names, child.name)) + ("#" + str(number) if number else "")] = ast.dump(child)
+                child.body, child.args = [], ast.arguments([], [], None, [], [], None, [])  # the outer one's is without
+            else:
+                visit(child, names)
+
+    visit(ast.parse(data), ())
+    return found
 
 
 def test_an_edit_leaves_every_other_byte_as_it_was():
