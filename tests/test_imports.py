@@ -24,7 +24,7 @@ ROOMS = (
     ("rollout",),
     ("data",),
     ("train",),
-    ("evaluate", "report", "view", "adapters", "cli"),
+    ("evaluate", "report", "view", "adapters", "redteam", "cli"),
 )
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
