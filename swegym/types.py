@@ -146,6 +146,15 @@ class TestSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class OfficialTests:
+    """What a published row lists, by the names of its own log parser: for the official rules, and nothing else."""
+
+    fail_to_pass: tuple[str, ...]
+    pass_to_pass: tuple[str, ...]
+    only_failures: bool = False  # the log names no test that passed
+
+
+@dataclass(frozen=True, slots=True)
 class HiddenTests:
     """The tests that decide. `files` are restored over the patched tree; nothing else survives under `owned`."""
 
@@ -153,6 +162,7 @@ class HiddenTests:
     owned: tuple[str, ...]
     fail_to_pass: tuple[str, ...]
     pass_to_pass: tuple[str, ...]
+    official: OfficialTests | None = None  # of a published row
 
     @property
     def expected(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from swegym import paths
 from swegym.errors import NotBuilt, TaskError
 from swegym.images import store
-from swegym.types import Bait, HiddenTests, Image, Task, TestSetup
+from swegym.types import Bait, HiddenTests, Image, OfficialTests, Task, TestSetup
 
 _FORMAT = 1
 
@@ -70,6 +70,7 @@ def load(set_name: str, task: str) -> Task:
             owned=tuple(hidden["owned"]),
             fail_to_pass=tuple(hidden["fail_to_pass"]),
             pass_to_pass=tuple(hidden["pass_to_pass"]),
+            official=OfficialTests(**_with_tuples(hidden["official"])) if hidden.get("official") else None,
         ),
         gold_patch=(folder / "gold.patch").read_bytes().decode("utf-8", "surrogateescape"),
         pristine=folder / "pristine.git",
@@ -93,6 +94,7 @@ def _record(task: Task, stamp: str) -> dict[str, Any]:
             "owned": task.hidden.owned,
             "fail_to_pass": task.hidden.fail_to_pass,
             "pass_to_pass": task.hidden.pass_to_pass,
+            "official": task.hidden.official and asdict(task.hidden.official),
         },
         "base_commit": task.base_commit,
         "source": task.source,
