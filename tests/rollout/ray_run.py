@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -37,18 +38,31 @@ def main(out: Path, tasks: int) -> None:
                 # As when its power fails: nothing on it can say good-bye.
                 threading.Thread(target=cluster.remove_node, args=(other, False)).start()
 
-    def run(**fields):
+    def run(to=out, watch=watch, **fields):
         settings = {"engine": "ray", "jobs": 4, "policy_options": {"seconds": 0.5}} | fields
         settings["engine_options"] = {"address": cluster.address} | settings.get("engine_options", {})
         make_env = functools.partial(toy_env.toy_env, tasks)
-        return collect(toy_env.toy_config(out, **settings), on_event=watch, make_env=make_env)
+        return collect(toy_env.toy_config(to, **settings), on_event=watch, make_env=make_env)
 
     try:
         run(engine_options={"resource": "sandboxx"})
     except InputError as error:
         refused = str(error)
     run()
-    print(json.dumps({"refused": refused, "killed": killed.is_set(), "still_joined": ray.is_initialized()}))
+    told = {"refused": refused, "killed": killed.is_set(), "still_joined": ray.is_initialized()}
+
+    def interrupt(event):
+        if event.kind == "attempt-finished":
+            raise KeyboardInterrupt
+
+    try:
+        run(out.with_name("interrupted"), interrupt, policy_options={"seconds": 2})
+    except KeyboardInterrupt:
+        deadline = time.monotonic() + 60
+        while ray.available_resources().get("sandbox") != 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        told["free_after_an_interrupt"] = ray.available_resources().get("sandbox")
+    print(json.dumps(told))
     ray.shutdown()
     cluster.shutdown()
 
