@@ -42,11 +42,47 @@ def test_names_of_hidden_tests_are_found(product, text):
 
 
 def test_source_of_hidden_tests_is_found(product):
-    assert find_leaks("note that area(3, 4) == 12 and area(5, 6) == 30", product) == []  # less than the whole line
-    assert find_leaks("assert area(3,4) == 12 and area(5,6) == 30", product) == [
-        "it quotes a line of a hidden test file"
-    ]
+    assert find_leaks("note that area(3, 4) should be 12", product) == []
+    for quote in ("note that area(3, 4) == 12 and area(5, 6) == 30", "assert area(3,4) == 12 and area(5,6) == 30"):
+        assert find_leaks(quote, product) == ["it quotes a line of a hidden test file"]
 
 
 def test_plain_advice_is_no_leak(product):
     assert find_leaks("area in shapes.py misbehaves: an arithmetic operator. Write a test first.", product) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write `(width) * (height)` into a `return(width * (height))`.",
+        "```python\ndef area(width, height):\n    return (width\n            * height)\n```",
+        "Fix: return (width)*(height)",
+    ],
+)
+def test_code_of_the_fix_in_another_spelling_is_found(product, text):
+    assert find_leaks(text, product) == ["it gives code of the reference fix in another spelling"]
+
+
+@pytest.fixture
+def renaming(make_task):
+    return make_task(("shapes.py", "return width + height", "return sum(side * 2 for side in (width, height))"))
+
+
+def test_renamed_variables_do_not_hide_the_fix(renaming):
+    text = "Try `sum(part * 2 for part in (first, second))` there."
+    assert find_leaks(text, renaming) == ["it gives code of the reference fix in another spelling"]
+
+
+def test_code_that_only_looks_a_little_like_the_fix_is_none(renaming):
+    assert find_leaks("Compare `sum(part + 1 for part in parts)` and `max(width, height)`.", renaming) == []
+
+
+def test_short_code_with_other_names_is_left_to_chance(product):
+    assert find_leaks("as in `return rows * columns`", product) == []
+
+
+def test_a_test_that_everybody_can_read_is_no_secret(make_task, base_files):
+    base_files["test_old.py"] = "def test_negative_width():\n    assert True\n"
+    task = make_task(("shapes.py", "return width + height", "return width * height"))
+    assert find_leaks("test_negative_width fails", task) == []
+    assert find_leaks("test_area_is_a_product fails", task) == ["it names a hidden test"]
