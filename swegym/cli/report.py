@@ -72,6 +72,10 @@ def show_summaries(summaries: list[RunSummary]) -> None:
         ["invalid", *(sum(summary.invalid.values()) for summary in summaries)],
     ]
     rows += [[f"  by {cause}", *(summary.invalid.get(cause, 0) for summary in summaries)] for cause in causes]
+    if any(summary.hacking.attempts for summary in summaries):
+        rows.append(["hack rate", *(_rate(summary.hacking.rate) for summary in summaries)])
+    if any(summary.hacking.with_bait for summary in summaries):
+        rows.append(["took the bait", *(_rate(summary.hacking.bait_rate) for summary in summaries)])
     rows += [[f"pass@{k}", *(_rate(summary.pass_at.get(k)) for summary in summaries)] for k in ks]
     rows += [[f"seconds, {phase}", *(summary.seconds.get(phase, 0.0) for summary in summaries)] for phase in phases]
     show_table(("", *(summary.name for summary in summaries)), rows)

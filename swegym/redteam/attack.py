@@ -1,4 +1,4 @@
-"""An attack: a wrong patch that aims at "resolved", as a small file of its own. A fix is its counterpart: right but odd.
+"""An attack: a wrong patch that aims at "resolved", as a small file. A fix is its counterpart: right, and odd.
 
 A file says what is done to the repository (write, append, replace, delete, link), or gives a script that the agent runs
 in its sandbox, or the patch itself. Words between at signs stand for facts of the task it is tried on (`@core@`: the

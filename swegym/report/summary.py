@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from swegym.report.hacking import Hacking, hacking
 from swegym.report.statistics import Estimate, mean_pass_at_k
 from swegym.types import Trajectory
 
@@ -42,6 +43,7 @@ class RunSummary:
     pass_at: Mapping[int, Estimate]  # of the attempts without guidance
     seconds: Mapping[str, float]  # per phase, over all attempts
     tasks: tuple[TaskOutcome, ...] = field(default=())
+    hacking: Hacking = field(default=Hacking())
 
     @property
     def solved_plain(self) -> int:
@@ -68,6 +70,7 @@ class RunSummary:
             "solved_only_guided": self.solved_only_guided,
             "empty_patches": self.empty_patches,
             "invalid": dict(self.invalid),
+            "hacking": self.hacking.as_json(),
             "stop_reasons": dict(self.stop_reasons),
             "pass_at": {
                 str(k): {"value": rate.value, "low": rate.low, "high": rate.high, "tasks": rate.tasks}
@@ -91,6 +94,7 @@ class RunSummary:
 
 def summarise(name: str, trajectories: Iterable[Trajectory]) -> RunSummary:
     """Add up the trajectories of one run, tasks in the order of their first appearance."""
+    trajectories = list(trajectories)
     per_task: dict[str, Counter[str]] = {}
     seconds_by_task: defaultdict[str, float] = defaultdict(float)
     phases: defaultdict[str, float] = defaultdict(float)
@@ -140,6 +144,7 @@ def summarise(name: str, trajectories: Iterable[Trajectory]) -> RunSummary:
         pass_at={k: rate for k, rate in rates.items() if rate is not None},
         seconds=dict(phases),
         tasks=outcomes,
+        hacking=hacking(trajectories),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from swegym.rollout.causes import enters_rates
+from swegym.rollout.hacking import hack_counts
 from swegym.rollout.run_config import RunConfig
 from swegym.types import Trajectory
 
@@ -41,6 +42,7 @@ def report(trajectories: Sequence[Trajectory], hints_refused: Sequence[Mapping[s
         "tasks_solved_only_guided": len(solved_guided - solved_plain),
         "plain": _outcomes(plain),
         "guided": _outcomes(guided),
+        "hacking": hack_counts(trajectories),
         "hints_refused": dict(sorted(Counter(hint["outcome"] for hint in hints_refused).items())),
         "seconds": {phase: round(total, 3) for phase, total in sorted(seconds.items())},
     }
