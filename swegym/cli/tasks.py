@@ -10,12 +10,14 @@ from swegym.cli.build import build_missing, build_with_progress, reason
 from swegym.cli.options import Jobs, Json, Limit, SetArgument, TaskGlobs, TaskOption, cores
 from swegym.cli.progress import Board
 from swegym.cli.screen import print_json, say, show_table
+from swegym.cli.task_import import CloneOption, ClonesOption, OverridesOption, import_tasks, prepare_rows
 
 if TYPE_CHECKING:
     from swegym.tasks import TaskSet
     from swegym.tasks.check import TaskHealth
 
 app = typer.Typer(no_args_is_help=True, help="List, show, build and check tasks.")
+app.command("import")(import_tasks)
 
 
 @app.command("list")
@@ -122,18 +124,24 @@ def build(
     tasks: TaskGlobs = None,
     limit: Limit = None,
     jobs: Jobs = None,
+    clone: CloneOption = None,
+    clones: ClonesOption = None,
+    overrides: OverridesOption = None,
     as_json: Json = False,
 ) -> None:
-    """Build tasks: download, unpack, seal, store. What is built already costs nothing.
+    """Build tasks: download or check out, install, seal, store. What is built already costs nothing.
 
     \b
     Examples:
       swegym tasks build demo
       swegym tasks build pypi -i 'tabulate-*' -j 4
       swegym tasks build pypi --json
+      swegym tasks build ./verified --clone pallets/flask=../flask     imported rows need clones
+      swegym tasks build ./verified --clones ~/clones --overrides builds.toml
     """
     from swegym.tasks import load_task_set
 
+    prepare_rows(load_task_set(task_set), clone, clones, overrides)
     chosen = load_task_set(task_set).select(tasks or (), limit)
     results = build_with_progress(chosen, chosen, jobs or cores())
     failed = [result for result in results if not result.built]

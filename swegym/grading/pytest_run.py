@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from swegym.errors import GraderError
+from swegym.grading.command_run import run_listed, run_visible
+from swegym.grading.official_rules import TIMED_OUT
 from swegym.types import ExecResult, Sandbox, Status, TestSetup
 
 Ending = Literal["finished", "early", "time", "memory", "disk", "machine", "lost"]
@@ -57,6 +59,8 @@ def run_hidden(
     early ends are results; `SandboxError` escapes, and `GraderError` where pytest cannot be started at all.
     """
     expected = None if expected is None else tuple(expected)
+    if setup.runner == "command":
+        return _by_command(sandbox, setup, expected, list(paths) or list(setup.visible), workdir)
     if expected is not None:
         wanted = list(dict.fromkeys(test.split("::")[0] for test in expected))
     else:
@@ -91,6 +95,18 @@ def run_hidden(
     if ending == "early" and done.limit is not None:
         ending = done.limit
     return TestReport(statuses, document["output"], document["seconds"], ending, document["exit_code"])
+
+
+def _by_command(
+    sandbox: Sandbox, setup: TestSetup, expected: tuple[str, ...] | None, paths: list[str], workdir: str
+) -> TestReport:
+    """The project's own command instead of a structured run, its log read strictly."""
+    if expected is None:
+        statuses, run, code = run_visible(sandbox, setup, paths, workdir)
+    else:
+        statuses, run, code = run_listed(sandbox, setup, expected, workdir)
+    ending: Ending = "finished" if code is not None else "time" if TIMED_OUT in (run.log or "") else "early"
+    return TestReport(statuses, run.log or "", run.seconds, ending, code)
 
 
 def _document(done: ExecResult, word: str) -> dict | None:  # type: ignore[type-arg]

@@ -24,6 +24,7 @@ from swegym.errors import SwegymError, TaskError
 from swegym.images import store
 from swegym.tasks import built, environment, repository
 from swegym.tasks.recipe import InlineRecipe, PyPIRecipe, Recipe, expected_ids
+from swegym.tasks.row_recipe import RowRecipe
 from swegym.tasks.sources import gather
 from swegym.tasks.task_set import TaskSet
 from swegym.types import Bait, HiddenTests, Task
@@ -97,11 +98,22 @@ def build_one(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], Non
             return True
         stamp, recipe = task_set.stamp(task), task_set.recipe(task)
         with store.scratch() as folder:
-            built.save(assemble(task, home, recipe, folder, lambda step: on_event(BuildEvent(task, step))), stamp)
+            built.save(_assembled(task_set, task, recipe, folder, lambda step: on_event(BuildEvent(task, step))), stamp)
     return False
 
 
 Step = Literal["sources", "environment", "repository"]
+
+
+def _assembled(
+    task_set: TaskSet, task: str, recipe: Recipe | RowRecipe, folder: Path, on_step: Callable[[Step], None]
+) -> Task:
+    """A recipe by the builder of its kind."""
+    if isinstance(recipe, RowRecipe):
+        from swegym.tasks import builder
+
+        return builder.assemble(task, task_set.home(task), recipe, folder, task_set.recipes[task].parent, on_step)
+    return assemble(task, task_set.home(task), recipe, folder, on_step)
 
 
 def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callable[[Step], None]) -> Task:

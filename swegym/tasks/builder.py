@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from swegym import paths
 from swegym.errors import InputError, SandboxError, TaskError
@@ -32,6 +33,7 @@ from swegym.tasks.row_recipe import BuildOptions, RowRecipe
 from swegym.tasks.workshop import Workshop
 from swegym.types import HiddenTests, Image, OfficialTests, Task, TestSetup
 
+Step = Literal["sources", "environment", "repository"]
 WORKDIR = "/testbed"
 CLONES = "clones.json"  # in a set's folder: where its repositories lie on this machine
 _NO_TESTS = (".json", ".png", ".csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml", ".rst", ".cfg")
@@ -48,7 +50,7 @@ class _Environment:
 
 
 def assemble(
-    task: str, home: str, recipe: RowRecipe, folder: Path, set_folder: Path, on_step: Callable[[str], None]
+    task: str, home: str, recipe: RowRecipe, folder: Path, set_folder: Path, on_step: Callable[[Step], None]
 ) -> Task:
     """Build one row in `folder`, an empty place in the store's scratch space; its layers go into the store.
 
@@ -83,8 +85,8 @@ def assemble(
         ids = _collect(image, hidden, fix, files, options.timeout)
         setup, failing, passing = _decided(recipe, setup, ids, explicit=options.runner is not None)
     else:
-        failing, passing = recipe.failing, recipe.passing
-    own = _own_distribution(environment.installed, project_name(tree_of(store_layer), recipe.package))
+        failing, passing = _as_listed(recipe)
+    own = _own_distribution(environment.installed, project.name or recipe.package.partition("/")[2])
     roots = environment.installed.roots
     return Task(
         id=task,
@@ -258,17 +260,6 @@ def tree_of(layer: str) -> Path:
     return paths.layers() / layer / WORKDIR.lstrip("/")
 
 
-def project_name(tree: Path, package: str) -> str:
-    """What the project calls itself on the package index; its repository's name where its files do not say."""
-    text = "\n".join(
-        file.read_text("utf-8", "replace")
-        for name in ("pyproject.toml", "setup.cfg", "setup.py")
-        if (file := tree / name).is_file()
-    )
-    match = re.search(r"^\s*name\s*=\s*['\"]?([A-Za-z0-9._-]+)", text, re.MULTILINE)
-    return match[1] if match else package.partition("/")[2]
-
-
 def _own_distribution(installed: Installed, name: str) -> tuple[str, str]:
     for found, version in installed.packages.items():
         if re.sub(r"[-_.]+", "-", found).lower() == re.sub(r"[-_.]+", "-", name).lower():
@@ -332,9 +323,18 @@ def _decided(
         if explicit:
             shown = ", ".join((*failing.unknown, *passing.unknown)[:3])
             raise TaskError(f"{unknown} of {total} listed tests do not exist here, among them {shown}.")
-        return replace(setup, runner="command"), recipe.failing, recipe.passing
+        return replace(setup, runner="command"), *_as_listed(recipe)
     kept = set(failing.ids)
     return setup, failing.ids, tuple(test for test in passing.ids if test not in kept)
+
+
+def _as_listed(recipe: RowRecipe) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The listed names; where they are pytest's ids, without the words that a parser took for some."""
+    by_pytest = any("::" in name for name in recipe.failing)
+    kept = [
+        tuple(name for name in names if "::" in name or not by_pytest) for names in (recipe.failing, recipe.passing)
+    ]
+    return kept[0], kept[1]
 
 
 def _collect(image: Image, hidden: Changed, fix: Changed, files: list[str], timeout: float) -> tuple[str, ...]:

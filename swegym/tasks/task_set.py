@@ -20,6 +20,7 @@ from swegym.images import store
 from swegym.tasks import built
 from swegym.tasks.micro_options import Split
 from swegym.tasks.recipe import Recipe, read_recipe, read_set_file
+from swegym.tasks.row_recipe import RowRecipe
 from swegym.tasks.sources import micro
 from swegym.types import Task
 
@@ -73,7 +74,7 @@ class TaskSet:
         kept = [task for task in self.ids if task in chosen][:limit]
         return replace(self, recipes={task: self.recipes[task] for task in kept})
 
-    def recipe(self, task: str) -> Recipe:
+    def recipe(self, task: str) -> Recipe | RowRecipe:
         if place := self.generated(task):
             return micro.recipe(micro.micro_task(place.series, place.index, place.options))
         return read_recipe(self._file(task))
