@@ -19,6 +19,7 @@ POLICIES = {
     "gold": "swegym.policies.gold:policy",
     "scripted": "swegym.policies.scripted:policy",
     "human": "swegym.policies.human:policy",
+    "hf": "swegym.policies.hf:policy",
     "litellm": "swegym.policies.litellm:policy",
     "repair": "swegym.policies.repair:policy",
 }
