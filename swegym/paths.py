@@ -6,6 +6,8 @@ $SWEGYM_HOME (default: the user's cache folder)
 ├── downloads/<sha256>-<name>  source archives
 ├── images/<name>.json         which layer is the base image of this name
 ├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
+├── integrity/<sha256>.json    what the reference fix of a task answers to the grader's questions; private
+├── answers/<sha256>.json      what models answered to teachers, by request
 ├── snapshots/<id>/          frozen layers of snapshots, kept while something uses them
 └── machines/<lease>/          running sandboxes, one folder per owning process; swept when it is dead
 
@@ -48,8 +50,16 @@ def built_tasks() -> Path:
     return home() / "tasks"
 
 
+def integrity() -> Path:
+    return home() / "integrity"
+
+
 def machines() -> Path:
     return home() / "machines"
+
+
+def answers() -> Path:
+    return home() / "answers"
 
 
 def snapshots() -> Path:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from swegym.messages import calls_of, shorten
+from swegym.guidance.visible import visible_results
+from swegym.messages import shorten
 from swegym.types import Trajectory
 
 CHARACTERS = 4000  # of what an attempt's tests said
-PASSED = "All visible tests passed."
 
 FeedbackBuilder = Callable[[Trajectory, Sequence[Trajectory]], "str | None"]
 
@@ -36,18 +36,6 @@ def sibling_feedback(attempt: Trajectory, group: Sequence[Trajectory]) -> str | 
 
 
 BUILDERS: dict[str, FeedbackBuilder] = {"sibling": sibling_feedback, "env": environment_feedback}
-
-
-def visible_results(attempt: Trajectory) -> str | None:
-    """What `run_tests` last answered in an attempt."""
-    names: dict[str, str] = {}
-    found = None
-    for message in attempt.messages:
-        for call in calls_of(message) if message["role"] == "assistant" else ():
-            names[call["id"]] = str(call["function"]["name"])
-        if message["role"] == "tool" and names.get(message.get("tool_call_id", "")) == "run_tests":
-            found = message.get("content") or ""
-    return found
 
 
 def feedback_for(

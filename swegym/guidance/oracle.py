@@ -1,14 +1,16 @@
 """The oracle teacher: it knows the reference fix and the failing verdict, and says where and what kind, never how.
 
-Privileged. The plan names the function that misbehaves and the class of change; the feedback reads the last attempt
-against the fix; the interaction part names places in base line numbers. Every hint passes the leak check before it is
-handed out. Works without a model, and says the same every time.
+Privileged. How strong its hints are is a setting: they name the file, the function too, the lines too, or add the plan
+and a reading of the last attempt. The plan names the function that misbehaves and the class of change; the feedback
+reads the last attempt against the fix; places are told in base line numbers. It needs no model, and says the same every
+time.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Literal
 
 import pydantic
 
@@ -16,9 +18,9 @@ from swegym.config import Config
 from swegym.errors import PatchError
 from swegym.guidance.changes import Place, places
 from swegym.guidance.kinds import MODULE
-from swegym.guidance.leaks import refuse_leaks
 from swegym.guidance.message import PARTS
-from swegym.types import Guidance, Task, Teacher, Trajectory, Verdict
+from swegym.guidance.sight import Question
+from swegym.types import Guidance, Task, Trajectory, Verdict
 
 _ENDINGS = {
     "turns": "it ran out of turns; go to the place named below sooner",
@@ -27,33 +29,43 @@ _ENDINGS = {
 }
 
 
+Strength = Literal["file", "function", "line", "plan"]
+STRENGTHS: tuple[Strength, ...] = ("file", "function", "line", "plan")
+
+
 class OracleOptions(Config):
+    strength: Strength = "plan"
+    """What a hint tells: the file; and the function; and the lines; and what to change there, in words."""
     parts: tuple[str, ...] = tuple(PARTS)
     """Which parts a hint has: plan, environment_feedback, interaction."""
     places: int = pydantic.Field(3, ge=1)
     """How many places the interaction part names at most, most edited first."""
 
 
-def oracle(options: OracleOptions) -> Teacher:
-    def teach(task: Task, trajectory: Trajectory, verdict: Verdict) -> Guidance | None:
-        fix = places(task, task.gold_patch)
-        # A place without a kind is a changed comment, where anything else is a place too.
-        fix = [place for place in fix if place.kinds] or fix
-        if not fix:
-            return None
-        written = {
-            "plan": _plan(fix),
-            "environment_feedback": _feedback(task, trajectory, verdict, fix),
-            "interaction": "\n".join(look_at(place) for place in fix[: options.places]),
-        }
-        parts = {name: written[name] for name in PARTS if name in options.parts and written[name]}
-        return refuse_leaks(Guidance("oracle", parts, privileged=True), task)
-
-    return teach
+def oracle(options: OracleOptions, question: Question) -> Guidance | None:
+    task, attempt = question.task, question.attempt
+    fix = places(task, task.gold_patch)
+    # A place without a kind is a changed comment, where anything else is a place too.
+    fix = [place for place in fix if place.kinds] or fix
+    if not fix:
+        return None
+    named = dict.fromkeys(look_at(place, options.strength) for place in fix[: options.places])
+    written = {"interaction": "\n".join(named)}
+    if options.strength == "plan":
+        written["plan"] = _plan(fix)
+        written["environment_feedback"] = _feedback(task, attempt, attempt.verdict, fix)
+    parts = {name: written[name] for name in PARTS if name in options.parts and written.get(name)}
+    return Guidance("oracle", parts, privileged=True) if parts else None
 
 
-def look_at(place: Place) -> str:
-    return f"Look at: {place.path}, function {place.function}, lines {place.first}-{place.last}"
+def look_at(place: Place, strength: Strength = "line") -> str:
+    """The line of a hint that names a place, as exactly as its strength allows."""
+    told = f"Look at: {place.path}"
+    if strength != "file":
+        told += f", function {place.function}"
+    if strength in ("line", "plan"):
+        told += f", lines {place.first}-{place.last}"
+    return told
 
 
 def _plan(fix: list[Place]) -> str:
@@ -112,6 +124,8 @@ def _where_it_went(task: Task, patch: str, fix: list[Place]) -> str:
         made = places(task, patch)
     except (PatchError, RecursionError, MemoryError):  # an expression may be deeper than Python's parser goes
         return "Its patch could not be read."
+    if not made:
+        return "Its patch changes nothing that runs."
     made_paths, fix_paths = {place.path for place in made}, {place.path for place in fix}
     made_functions = {(place.path, place.function) for place in made}
     right = [place for place in fix if (place.path, place.function) in made_functions]

@@ -101,6 +101,6 @@ def test_a_teacher_by_import_path_passes_the_leak_check(product):
     assert fine(product, nothing, nothing.verdict).parts == {"plan": "Multiply instead."}
     leaking = make_teacher(f"{__name__}:telltale", {"text": "write `return width * height` there"})
     with pytest.raises(
-        GuidanceError, match="'telltale' for shapes-1 leaks: it quotes a line that the reference fix adds"
+        GuidanceError, match="telltale' for shapes-1: leaks: it quotes a line that the reference fix adds"
     ):
         leaking(product, nothing, nothing.verdict)

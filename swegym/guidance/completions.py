@@ -1,0 +1,199 @@
+"""A completion: one answer of a model to a teacher's request, through litellm. Cached by content, within a budget.
+
+The cache is keyed by the whole request and by how many times it was asked before, so that a rerun costs nothing and
+asking again still asks. Failures that may pass are tried again here; what does not pass is a `ProviderError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pydantic
+
+from swegym import paths
+from swegym.config import Config
+from swegym.errors import InputError, ProviderError
+from swegym.guidance.asking import NoHint
+from swegym.types import Message
+
+
+class ModelOptions(Config):
+    model: str
+    """As litellm names it, e.g. "anthropic/claude-sonnet-4-5", or "hosted_vllm/my-model" together with `api_base`."""
+    api_base: str | None = None
+    """Address of an OpenAI-compatible server."""
+    temperature: float | None = None
+    max_tokens: int = pydantic.Field(1000, ge=1)
+    """Longest answer."""
+    request_seconds: float = pydantic.Field(120.0, gt=0)
+    """How long one request may take."""
+    attempts: int = pydantic.Field(4, ge=1)
+    """Requests at most for one answer, where the server fails in a way that may pass."""
+    backoff_seconds: float = pydantic.Field(1.0, ge=0)
+    """First pause between them; it doubles, up to a minute."""
+    structured: Literal["schema", "object", "text"] = "schema"
+    """How the server is told to answer in JSON: by a schema, as any object, or only in words."""
+    max_calls: int | None = pydantic.Field(None, ge=0)
+    """Requests of one start of a run; cached answers are free."""
+    max_cost: float | None = pydantic.Field(None, ge=0)
+    """Dollars of one start of a run, by litellm's price list."""
+    cache: bool = True
+    """Keep answers on disk, in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    text: str
+    refused: bool = False
+    cut: bool = False  # it ran into max_tokens
+    cached: bool = False
+
+
+class Completer:
+    """Asks one model. Any thread may."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self.options = options
+        self.calls = 0
+        self.cost = 0.0
+        self._lock = threading.Lock()
+
+    def complete(self, messages: list[Message], *, asked: int = 0, schema: dict[str, Any] | None = None) -> Completion:
+        """The model's answer; `asked` tells a repeated request from its first.
+
+        Raises:
+            NoHint: The budget is spent.
+            ProviderError: The server failed, refuses the request, or took too long.
+        """
+        request = self._request(messages, schema)
+        kept = _kept(request, asked) if self.options.cache else None
+        if kept is not None:
+            return kept
+        self._spend()
+        response = _response(request, self.options)
+        self._charge(response)
+        choice = response.choices[0]
+        completion = Completion(
+            choice.message.content or "",
+            refused=_refusal(choice.message) or choice.finish_reason == "content_filter",
+            cut=choice.finish_reason == "length",
+        )
+        if self.options.cache:
+            _keep(request, asked, completion)
+        return completion
+
+    def _request(self, messages: list[Message], schema: dict[str, Any] | None) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self.options.model,
+            "messages": [dict(message) for message in messages],
+            "max_tokens": self.options.max_tokens,
+        }
+        for name in ("api_base", "temperature"):
+            if (value := getattr(self.options, name)) is not None:
+                request[name] = value
+        if schema is not None and self.options.structured == "schema":
+            described = {"name": "hint", "strict": True, "schema": schema}
+            request["response_format"] = {"type": "json_schema", "json_schema": described}
+        elif schema is not None and self.options.structured == "object":
+            request["response_format"] = {"type": "json_object"}
+        return request
+
+    def _spend(self) -> None:
+        with self._lock:
+            most, price = self.options.max_calls, self.options.max_cost
+            if most is not None and self.calls >= most:
+                raise NoHint("budget", f"the teacher's {most} calls are used up")
+            if price is not None and self.cost >= price:
+                raise NoHint("budget", f"the teacher's ${price:g} are spent")
+            self.calls += 1
+
+    def _charge(self, response: Any) -> None:
+        import litellm
+
+        try:
+            cost = float(litellm.completion_cost(response))
+        except Exception as error:  # litellm raises a bare Exception for a model that it has no price of
+            if self.options.max_cost:
+                raise InputError(
+                    f"teacher_options.max_cost: no price is known for {self.options.model}. Set max_calls instead."
+                ) from error
+            cost = 0.0
+        with self._lock:
+            self.cost += cost
+
+
+def _refusal(message: Any) -> bool:
+    """Whether the message says that it is a refusal; litellm keeps what it does not know beside the message."""
+    unknown = getattr(message, "provider_specific_fields", None) or {}
+    return bool(getattr(message, "refusal", None) or unknown.get("refusal"))
+
+
+def _kept(request: dict[str, Any], asked: int) -> Completion | None:
+    file = _file(request, asked)
+    try:
+        row = json.loads(file.read_text("utf-8"))
+        return Completion(row["text"], row["refused"], row["cut"], cached=True)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        file.unlink(missing_ok=True)  # a crash of an older file system left half of it: ask anew
+        return None
+
+
+def _keep(request: dict[str, Any], asked: int, completion: Completion) -> None:
+    file = _file(request, asked)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
+    row = {"text": completion.text, "refused": completion.refused, "cut": completion.cut, "model": request["model"]}
+    temporary.write_text(json.dumps(row), "utf-8")
+    temporary.replace(file)
+
+
+def _file(request: dict[str, Any], asked: int) -> Any:
+    key = json.dumps([request, asked], sort_keys=True)
+    return paths.answers() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+
+def _response(request: dict[str, Any], options: ModelOptions) -> Any:
+    # litellm otherwise fetches its price list from the network while it is imported.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+    import openai
+    import tenacity
+
+    litellm.suppress_debug_info = True  # it prints advertisements on errors
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass),
+        stop=tenacity.stop_after_attempt(options.attempts),
+        wait=tenacity.wait_exponential(multiplier=options.backoff_seconds, max=60.0),
+        reraise=True,
+    )
+    try:
+        return retrying(
+            litellm.completion,
+            **request,
+            timeout=options.request_seconds,
+            num_retries=0,
+            max_retries=0,
+            drop_params=True,
+            _skip_mcp_handler=True,
+        )
+    except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
+        name = type(error).__name__
+        raise ProviderError(
+            f"teacher's model {options.model}: {name}: {str(error)[:300]}. See that its server runs, that `api_base` "
+            "and the key in the environment are right, and that `structured` suits the server."
+        ) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    import litellm.exceptions as known
+
+    passing = (known.RateLimitError, known.Timeout, known.APIConnectionError, known.InternalServerError)
+    status = getattr(error, "status_code", None)
+    return isinstance(error, (*passing, known.ServiceUnavailableError)) or (isinstance(status, int) and status >= 500)
