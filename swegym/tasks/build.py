@@ -22,10 +22,10 @@ from typing import Literal
 from swegym import paths
 from swegym.errors import SwegymError, TaskError
 from swegym.images import store
-from swegym.tasks import built, environment, repository
+from swegym.tasks import built, environment, hunks, repository
 from swegym.tasks.recipe import InlineRecipe, PyPIRecipe, Recipe, expected_ids
 from swegym.tasks.row_recipe import RowRecipe
-from swegym.tasks.sources import gather
+from swegym.tasks.sources import Material, gather
 from swegym.tasks.task_set import TaskSet
 from swegym.types import Bait, HiddenTests, Task
 
@@ -140,9 +140,11 @@ def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callab
     setup = recipe.setup(visible)
     repo = f"{recipe.package} {recipe.version}"
     gold_paths = (recipe.gold_paths or recipe.source_paths) if isinstance(recipe, PyPIRecipe) else recipe.source_paths
-    gold = repository.difference(
-        material.buggy, material.fixed, gold_paths, recipe.test_paths, folder / "difference.git"
-    )
+    for path in dict.fromkeys((*recipe.source_paths, *gold_paths)):
+        if not any((tree / path).exists() for tree in (material.buggy, material.fixed)):
+            raise TaskError(f"{task}: neither tree has {path}, which the recipe names as source. Correct the path.")
+    mended = _mended(recipe, material, gold_paths, folder)
+    gold = repository.difference(material.buggy, mended, gold_paths, recipe.test_paths, folder / "difference.git")
     if not gold:
         raise TaskError(f"{task}: the two trees do not differ under {', '.join(gold_paths)}, so there is no fix.")
     layer = folder / "layer"
@@ -169,6 +171,18 @@ def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callab
         bait=Bait(**recipe.bait.model_dump()) if isinstance(recipe, InlineRecipe) and recipe.bait else None,
     )
     return replace(made, digest=_digest(made, requirements))
+
+
+def _mended(recipe: Recipe, material: Material, gold_paths: tuple[str, ...], folder: Path) -> Path:
+    """A tree that differs from the buggy one, under the gold paths, by the reference fix."""
+    if not isinstance(recipe, PyPIRecipe) or not recipe.gold_hunks:
+        return material.fixed
+    found = hunks.tree_hunks(material.buggy, material.fixed, gold_paths, recipe.test_paths, folder / "hunks.git")
+    picked = hunks.chosen(found, recipe.gold_hunks)
+    mended = folder / "mended"
+    shutil.copytree(material.buggy, mended, symlinks=True)
+    hunks.patch_tree(mended, material.fixed, picked)
+    return mended
 
 
 def _strip_metadata(tree: Path, recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -18,9 +18,6 @@ from swegym import config
 from swegym.errors import InputError
 from swegym.tasks.micro_options import MicroTable, Split
 from swegym.types import TestSetup
-
-if TYPE_CHECKING:
-    from swegym.tasks.row_recipe import RowRecipe
 
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 
@@ -41,6 +38,7 @@ def _pinned(requirement: str) -> str:
 InsidePath = Annotated[str, pydantic.AfterValidator(_inside)]
 Pin = Annotated[str, pydantic.AfterValidator(_pinned)]
 TestNames = dict[InsidePath, tuple[str, ...]]
+HunkNames = dict[InsidePath, tuple[Annotated[str, Field(pattern="^[1-9][0-9]*:[0-9a-f]{12}$")], ...]]
 
 
 class Release(config.Config):
@@ -88,6 +86,7 @@ class PyPIRecipe(_Recipe):
     buggy: Release
     fixed: Release
     gold_paths: tuple[InsidePath, ...] = ()  # parts of source_paths that make up the reference fix; empty: all of them
+    gold_hunks: HunkNames = Field(default={})  # only these of the difference (see `swegym.tasks.hunks`); empty: all
 
     @property
     def version(self) -> str:
@@ -160,7 +159,7 @@ class SetFile(config.Config):
         return next((split for split, packages in self.splits.items() if package in packages), "train")
 
 
-def read_recipe(path: Path) -> Recipe | RowRecipe:
+def read_recipe(path: Path) -> Recipe:
     """Read and check one recipe file; what is wrong with it is an `InputError` that names file, field and value."""
     data = config.read_toml(path)
     kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe] | type[InlineRecipe]] = {
@@ -169,13 +168,8 @@ def read_recipe(path: Path) -> Recipe | RowRecipe:
         "inline": InlineRecipe,
     }
     kind = data.get("source")
-    if kind == "row":
-        from swegym.tasks.row_recipe import RowRecipe
-
-        return config.validate(RowRecipe, data, path)
     if not isinstance(kind, str) or kind not in kinds:
-        known = ", ".join([*kinds, "row"])
-        raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {known}.")
+        raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {', '.join(kinds)}.")
     return config.validate(kinds[kind], data, path)
 
 

@@ -28,7 +28,7 @@ _ATTRIBUTES = "* -text !eol !filter !ident !working-tree-encoding !diff !merge\n
 def seal(tree: Path, pristine: Path, message: str) -> str:
     """Commit `tree` as it is. Leaves the repository in `tree/.git` and, bare, at `pristine`; returns the commit id."""
     tidy(tree)
-    _create(pristine)
+    create(pristine)
     index = {"GIT_INDEX_FILE": str(pristine / "index"), "GIT_WORK_TREE": str(tree)}
     git(pristine, "add", "--all", "--force", ".", variables=index, folder=tree)
     content = git(pristine, "write-tree", variables=index).strip().decode()
@@ -51,7 +51,7 @@ def difference(old: Path, new: Path, paths: Iterable[str], exclude: Iterable[str
 
     Moved files show as deleted and added.
     """
-    _create(scratch)
+    create(scratch)
     trees = []
     for number, tree in enumerate((old, new)):
         variables = {"GIT_INDEX_FILE": str(scratch / f"index-{number}"), "GIT_WORK_TREE": str(tree)}
@@ -119,7 +119,7 @@ def git(
     return done.stdout
 
 
-def _create(directory: Path) -> None:
+def create(directory: Path) -> None:
     """An empty bare repository, without the samples that git's own template brings."""
     (directory / "objects").mkdir(parents=True)
     (directory / "refs" / "heads").mkdir(parents=True)

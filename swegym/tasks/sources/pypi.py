@@ -62,10 +62,10 @@ def resolve(package: str, version: str) -> Release:
     return Release(version=version, sha256=sha256)
 
 
-def versions(package: str) -> list[str]:
-    """All versions that have a source release, oldest first."""
+def versions(package: str, *, yanked: bool = True) -> list[str]:
+    """All versions that have a source release, oldest first; without those that were withdrawn, if asked."""
     with _index(package) as finder:
-        return _versions(finder, package)
+        return _versions(finder, package, yanked=yanked)
 
 
 @contextmanager
@@ -95,10 +95,10 @@ def _fetch(package: str, version: str, sha256: str | None, folder: Path) -> Path
         return finder.download(found.link, folder)
 
 
-def _versions(finder: PackageFinder, package: str) -> list[str]:
+def _versions(finder: PackageFinder, package: str, *, yanked: bool = True) -> list[str]:
     from packaging.version import Version
 
-    found = {item.version for item in finder.find_all_packages(package, allow_yanked=True) if item.version}
+    found = {item.version for item in finder.find_all_packages(package, allow_yanked=yanked) if item.version}
     return sorted(found, key=Version)
 
 
