@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -18,6 +18,9 @@ from swegym import config
 from swegym.errors import InputError
 from swegym.tasks.micro_options import MicroTable, Split
 from swegym.types import TestSetup
+
+if TYPE_CHECKING:
+    from swegym.tasks.row_recipe import RowRecipe
 
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 
@@ -159,7 +162,7 @@ class SetFile(config.Config):
         return next((split for split, packages in self.splits.items() if package in packages), "train")
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> Recipe | RowRecipe:
     """Read and check one recipe file; what is wrong with it is an `InputError` that names file, field and value."""
     data = config.read_toml(path)
     kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe] | type[InlineRecipe]] = {
@@ -168,8 +171,13 @@ def read_recipe(path: Path) -> Recipe:
         "inline": InlineRecipe,
     }
     kind = data.get("source")
+    if kind == "row":
+        from swegym.tasks.row_recipe import RowRecipe
+
+        return config.validate(RowRecipe, data, path)
     if not isinstance(kind, str) or kind not in kinds:
-        raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {', '.join(kinds)}.")
+        known = ", ".join([*kinds, "row"])
+        raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {known}.")
     return config.validate(kinds[kind], data, path)
 
 
