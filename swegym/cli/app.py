@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from swegym.cli import demo, doctor, export, grade, images, pairs, play, report, run, tasks
+from swegym.cli import demo, doctor, export, grade, images, loop, pairs, play, redteam, report, run, tasks, train
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -30,9 +30,12 @@ app.add_typer(images.app, name="images", context_settings=_SETTINGS)
 app.command()(run.run)
 app.command()(play.play)
 app.command()(grade.grade)
+app.command()(redteam.redteam)
 app.command()(report.report)
 app.command()(pairs.pairs)
 app.command()(export.export)
+app.add_typer(train.app, name="train", context_settings=_SETTINGS)
+app.command()(loop.loop)
 
 
 @app.callback()

@@ -17,7 +17,8 @@ from swegym.redteam.ground import Ground, Made
 from swegym.types import Grader, SandboxFactory, Task, Verdict
 
 Result = Literal["paid", "held", "accepted", "refused", "not judged"]
-_PRIVATE_OUTPUT = 600
+FORMAT = "swegym-redteam-1"
+_SHOWN = 300  # characters of what a script found
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ Trial = tuple[Attack | Fix, Task]
 
 
 def trials(things: Iterable[Attack | Fix], tasks: Sequence[Task], *, first: bool = False) -> list[Trial]:
-    """Which attack or fix is tried on which task: those that its `on` matches, or the first of them only."""
+    """Which attack or fix is tried on which task: those that its `on` names, in that order; or the first only."""
     found: list[Trial] = []
     for thing in things:
-        matching = [task for task in tasks if any(fnmatch.fnmatchcase(task.id, pattern) for pattern in thing.on)]
-        found += [(thing, task) for task in (matching[:1] if first else matching)]
+        matching = [task for pattern in thing.on for task in tasks if fnmatch.fnmatchcase(task.id, pattern)]
+        once = {task.id: task for task in matching}
+        found += [(thing, task) for task in list(once.values())[: 1 if first else None]]
     return found
 
 
@@ -91,7 +93,7 @@ def _tried(
         if isinstance(made, SandboxError):
             verdict = Verdict(None, "sandbox", str(made))
         elif isinstance(thing, Attack) and thing.finds and made.printed:
-            verdict = Verdict(True, None, f"found: {made.printed[:_PRIVATE_OUTPUT]}")
+            verdict = Verdict(True, None, f"found: {made.printed[:_SHOWN]}")
         else:
             verdict = judge(grader, task, made.patch, open_sandbox)
         yield Outcome(
@@ -138,6 +140,16 @@ def summarise(outcomes: Iterable[Outcome]) -> dict[str, Any]:
             "seconds": round(sum(outcome.seconds for outcome in mine), 1),
         }
     return summary
+
+
+def as_document(outcomes: Sequence[Outcome], backend: str) -> dict[str, Any]:
+    """Everything that a campaign found, as plain data: the summary, and each outcome."""
+    return {
+        "format": FORMAT,
+        "backend": backend,
+        "summary": summarise(outcomes),
+        "outcomes": [outcome.as_json() for outcome in outcomes],
+    }
 
 
 def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
