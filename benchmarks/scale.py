@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from machine import write_results
+
 from swegym import paths
 from swegym.rollout import RunConfig, collect
 from swegym.sandbox import open_sandbox
@@ -33,8 +35,9 @@ def main(name: str) -> None:
     episodes = json.loads(subprocess.check_output([sys.executable, __file__, name, task]))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"task": task, "cores": os.cpu_count(), "load": os.getloadavg()[0]} | idle | episodes, indent=2))
-    print(f"processor seconds of an episode: {processor / EPISODES:.2f}")
+    results = {"task": task, **idle, **episodes, "processor_seconds_of_an_episode": round(processor / EPISODES, 2)}
+    print(json.dumps(results, indent=2))
+    print(f"written to {write_results('scale', results)}")
 
 
 def _idle(image) -> dict[str, object]:

@@ -192,7 +192,7 @@ def test_many_files_are_closed_in_bounded_time(count: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_million_empty_files_fill_the_disk_and_go_with_the_machine() -> None:
-    with open_sandbox(IMAGE) as box:
+    with open_sandbox(IMAGE, limits=Limits(disk_bytes=512 << 20)) as box:
         folder = box._folder  # type: ignore[attr-defined]
         code = "import os\nfor d in range(1000):\n os.mkdir(str(d))\n for i in range(1000): os.mknod(f'{d}/{i}')"
         assert python(box, code, timeout=600).limit == "disk", "empty files cost nothing"
