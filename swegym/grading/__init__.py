@@ -12,7 +12,11 @@ from swegym.grading.judging import judge, not_judged, take_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.types import Grader
 
-GRADERS = {"sealed": "swegym.grading.sealed:grade"}
+GRADERS = {
+    "sealed": "swegym.grading.sealed:grade",
+    "unasked": "swegym.grading.sealed:grade_unasked",
+    "compatible": "swegym.grading.compatible:grade",
+}
 
 __all__ = [
     "GRADERS",

@@ -7,6 +7,8 @@ official lists are known, the task's own ids are taken for them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from swegym.errors import GraderError
 from swegym.grading.official_rules import instance_report, read_log
 from swegym.grading.official_run import run_official
@@ -37,11 +39,8 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
 
 def judge_log(task: Task, log: str, seconds: float = 0.0) -> Verdict:
     """The official verdict on a log that was kept. Nothing is run."""
-    lists, parser = lists_of(task), parser_of(task)
-    entry = instance_report(
-        log, "patch", parser, lists.fail_to_pass, lists.pass_to_pass, only_failures=lists.only_failures
-    )
-    words = read_log(log, make_parser(parser)) or {}
+    lists, entry = lists_of(task), published_entry(task, log)
+    words = read_log(log, make_parser(parser_of(task))) or {}
     listed = (*lists.fail_to_pass, *lists.pass_to_pass)
     statuses: dict[str, Status] = {name: _WORDS.get(words.get(name, ""), "missing") for name in listed}
     facts = (statuses, (), {"run": seconds}, log)
@@ -54,6 +53,14 @@ def judge_log(task: Task, log: str, seconds: float = 0.0) -> Verdict:
     failing = [name for lists in entry["tests_status"].values() for name in lists["failure"]]
     reason = f"{len(failing)} of {len(listed)} listed tests fail by the official rules: {', '.join(failing[:3])}"
     return Verdict(False, "agent", reason, *facts, compatible=False)
+
+
+def published_entry(task: Task, log: str | None, patch: str | None = "patch") -> dict[str, Any]:
+    """The task's entry of a published report.json; `log` None: the patch did not apply."""
+    lists = lists_of(task)
+    return instance_report(
+        log, patch, parser_of(task), lists.fail_to_pass, lists.pass_to_pass, only_failures=lists.only_failures
+    )
 
 
 def lists_of(task: Task) -> OfficialTests:
