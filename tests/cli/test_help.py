@@ -18,6 +18,7 @@ VERBS = [
     ("images", "export"),
     ("run",),
     ("grade",),
+    ("redteam",),
     ("report",),
     ("pairs",),
     ("play",),
