@@ -104,10 +104,11 @@ def load_model(folder: str | Path, config: ModelConfig, *, device: torch.device,
     _without_dropout(module)
     module.to(device).train()
     module.config.use_cache = False
-    if config.checkpointing:
-        enable_checkpointing(module)
+    plain = module
     if config.lora is not None:
         module = _with_adapters(module, config.lora, score=score)
+    if config.checkpointing:
+        enable_checkpointing(plain)
     return Loaded(path, module, tokenizer, device, dtype, packing, config.lora is not None)
 
 
@@ -160,6 +161,8 @@ def _without_dropout(model: nn.Module) -> None:
 
 
 def _with_adapters(model: Any, lora: LoraConfig, *, score: bool) -> nn.Module:
+    import warnings
+
     import peft
 
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -168,10 +171,13 @@ def _with_adapters(model: Any, lora: LoraConfig, *, score: bool) -> nn.Module:
             "lora.targets names lm_head: the head is applied in blocks and takes no adapter. Leave it out."
         )
     task = peft.TaskType.SEQ_CLS if score else peft.TaskType.CAUSAL_LM
-    made: nn.Module = peft.get_peft_model(
-        model,
-        peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type=task, lora_dropout=0.0),
+    settings = peft.LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type=task, lora_dropout=0.0
     )
+    with warnings.catch_warnings():
+        # peft asks transformers under a name that is about to go.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        made: nn.Module = peft.get_peft_model(model, settings)
     return made
 
 
