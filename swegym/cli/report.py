@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from swegym.cli.options import Json, existing_run
+from swegym.cli.pick import Pick, pick_report, show_picks
 from swegym.cli.screen import print_json, say, show_table
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or their names below runs/.")],
     tasks: Annotated[bool, typer.Option("--tasks", help="Also one line per task.")] = False,
+    pick: Pick = None,
     as_json: Json = False,
 ) -> None:
     """Count what runs came to: solved without and with guidance, failures by cause, pass@k, seconds.
@@ -26,6 +28,7 @@ def report(
       swegym report runs/demo
       swegym report demo --tasks          a line per task as well
       swegym report before after          side by side, and the tasks that flipped
+      swegym report runs/demo --pick reward:runs/reward/model     best of k by a reward model
       swegym report runs/demo --json
 
     pass@k is the unbiased estimate over attempts without guidance; brackets hold its 95 % Wilson interval over tasks.
@@ -36,10 +39,15 @@ def report(
 
     folders = [existing_run(run) for run in runs]
     summaries = [summarise(folder.name, RunFolder(folder).trajectories()) for folder in folders]
+    picks = [pick_report(RunFolder(folder), pick) for folder in folders] if pick else []
     if as_json:
-        print_json([summary.as_json() for summary in summaries])
+        shown = [summary.as_json() for summary in summaries]
+        print_json([one | {"picks": chosen} for one, chosen in zip(shown, picks, strict=True)] if picks else shown)
         return
     show_summaries(summaries)
+    for chosen in picks:
+        say()
+        show_picks(chosen)
     if tasks:
         for summary in summaries:
             say()
