@@ -120,6 +120,5 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
         note(f"{task}: {why}")
     for task, why in report["errors"].items():
         note(f"{task} was not judged: {why}")
-    say(
-        f"Results: {folder}/report.json, official_report.json, results.jsonl, logs/. The same command judges only what is new or changed."
-    )
+    say(f"Results: {folder}/report.json, official_report.json, results.jsonl, logs/.")
+    say("The same command judges only what is new or changed.")

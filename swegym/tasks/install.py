@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ _TOOLS = ("setuptools", "wheel", "pip", "setuptools-scm", "tomli", "flit-core", 
 _TOOLS_DAY = "2024-06-01"
 _UPLOADED_AGAIN = {"atomicwrites": "2022-08-01"}  # all its files, so that none is as old as it was
 _SETUPTOOLS = "setuptools<70"  # the last with what old code imports from it
+_OLDEST_PYTEST = [4, 6]  # it prints a line for each test when asked with -rA, as all since do
+_PYTEST = "pytest>=4.6"
 _LOOK = r"""
 import json, sys
 from importlib import metadata
@@ -105,7 +108,15 @@ def install(
     failures: list[str] = []
     for label, requirements in _choices(project, options, how):
         try:
-            workshop.run([*base, *isolation, _SETUPTOOLS, *requirements], what=label, variables=variables)
+            try:
+                workshop.run([*base, *isolation, _SETUPTOOLS, *requirements], what=label, variables=variables)
+            except TaskError as error:
+                # The project pins a setuptools from before editable installs; the environment's own can make one.
+                if "build_editable" not in str(error) or isolation:
+                    raise
+                workshop.run([*base, _SETUPTOOLS, "wheel", *_build_tools(project)], what="build tools")
+                again = [*base, "--no-build-isolation", _SETUPTOOLS, *requirements]
+                workshop.run(again, what=label, variables=variables)
             break
         except TaskError as error:
             failures.append(str(error)[-600:])
@@ -117,6 +128,11 @@ def install(
     facts = _facts(workshop, python)
     if facts[3] is None:
         workshop.run([*base, "pytest"], what="installing pytest")
+        facts = _facts(workshop, python)
+    elif not str(facts[3]).startswith("/testbed/") and _is_ancient(facts[0].get("pytest", "")):
+        # Pinned to one that the interpreter does not run any more; its plugins then come along.
+        plugins = sorted({name for name, _ in facts[1]})
+        workshop.run([*base, "--upgrade", _PYTEST, *plugins], what="installing a newer pytest")
         facts = _facts(workshop, python)
     for line in options.commands:
         inside = {**variables, "PATH": f"{VENV}/bin:/usr/bin:/bin", "UV_EXCLUDE_NEWER": str(day)}
@@ -132,6 +148,15 @@ def install(
         taken=label,
         notes=tuple(failures),
     )
+
+
+def _is_ancient(version: str) -> bool:
+    return [int(part) for part in re.findall(r"\d+", version)[:2]] < _OLDEST_PYTEST
+
+
+def _build_tools(project: Project) -> list[str]:
+    """What the project is built with, without its pins of setuptools."""
+    return [one for one in project.build_requires if not re.match(r"(?i)(setuptools|wheel)\b(?!-)", one)]
 
 
 def _way(project: Project, python: Python) -> str:

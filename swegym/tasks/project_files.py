@@ -45,6 +45,7 @@ class Project:
     requirements: tuple[str, ...]  # of its tox file's test environment
     pytest_options: dict[str, str]
     tox_command: str | None
+    build_requires: tuple[str, ...]
     scm_version: bool  # it asks version control for its version
 
 
@@ -77,6 +78,7 @@ def read(tree: Path) -> Project:
         requirements=_tox_requirements(tox),
         pytest_options=_pytest_options(tree, pyproject, setup_cfg, tox),
         tox_command=tox.get("testenv", "commands", fallback=None) if tox.has_section("testenv") else None,
+        build_requires=tuple(map(str, backend)),
         scm_version=scm,
     )
 
