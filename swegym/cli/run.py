@@ -9,6 +9,7 @@ import typer
 
 from swegym.cli.build import build_missing
 from swegym.cli.options import Jobs, Json, Limit, Redo, TaskGlobs, cores
+from swegym.cli.pick import Pick, pick_report, show_picks
 from swegym.cli.progress import Board, outcome_of
 from swegym.cli.screen import note, print_json, say
 from swegym.errors import InputError
@@ -24,7 +25,10 @@ def run(
     policy: Annotated[
         str | None,
         typer.Option(
-            "-p", "--policy", metavar="NAME", help="repair, litellm, gold, nop, scripted, or my_pkg.module:function."
+            "-p",
+            "--policy",
+            metavar="NAME",
+            help="repair, litellm, hf, staged, gold, nop, scripted, or my_pkg.module:function.",
         ),
     ] = None,
     attempts: Annotated[
@@ -45,17 +49,24 @@ def run(
     ] = None,
     tasks: TaskGlobs = None,
     limit: Limit = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Decides the seed of every episode. [default: 0]")] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, e.g. limits.turns=20.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, e.g. seed=1 or limits.turns=20."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("-c", "--config", metavar="FILE", help="Settings from a TOML file; flags win.")
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost", min=0, metavar="DOLLARS", help="Stop before models cost more. [litellm: 10; 0: no limit]"
+        ),
     ] = None,
     evaluation: Annotated[
         bool, typer.Option("--eval", help="This run measures the policy: refuse any guidance.")
     ] = False,
     redo: Redo = False,
+    pick: Pick = None,
     as_json: Json = False,
 ) -> None:
     """Attempt tasks with a policy and record every episode. The same command goes on where it stopped.
@@ -66,6 +77,7 @@ def run(
       swegym run pypi -p repair -k 4 -j 8 -o runs/four
       swegym run demo -p repair --guide on-failure --teacher oracle
       swegym run pypi -p litellm --set policy_options.model=openai/gpt-4o --eval
+      swegym run pypi -p hf --set policy_options.model=DIR -k 8 --pick reward:runs/reward/model --eval
       swegym run -c runs/four/config.toml            repeat or go on with a run
 
     What is missing is built first. `--set` takes any key of the run's config.toml, also policy_options.*.
@@ -82,21 +94,24 @@ def run(
         "teacher": teacher,
         "patterns": tasks,
         "limit": limit,
-        "seed": seed,
     }
-    resolved = resolve(given, overrides or [], config)
+    budget = [] if max_cost is None else [f"policy_options.max_cost={max_cost}"]
+    resolved = resolve(given, [*(overrides or []), *budget], config)
     if evaluation:
         refuse_guidance(resolved)
     if redo:
         set_aside(resolved.out)
     folder = carry_out(resolved)
     summary = summarise(folder.path.name, folder.trajectories())
+    chosen = pick_report(folder, pick) if pick else None
     if as_json:
-        print_json(summary.as_json())
+        print_json(summary.as_json() | ({"picks": chosen} if chosen else {}))
     else:
         from swegym.cli.report import show_summaries
 
         show_summaries([summary])
+        if chosen:
+            show_picks(chosen)
         say(f"Recorded in {folder.path}. Next: swegym report {folder.path} --tasks")
     if summary.invalid:
         note("Attempts that were not judged are tried again by the same command.")

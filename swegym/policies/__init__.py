@@ -22,6 +22,7 @@ POLICIES = {
     "hf": "swegym.policies.hf:policy",
     "litellm": "swegym.policies.litellm:policy",
     "repair": "swegym.policies.repair:policy",
+    "staged": "swegym.policies.staged:policy",
 }
 
 

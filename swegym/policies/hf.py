@@ -84,7 +84,9 @@ def policy(context: PolicyContext) -> Policy:
             prompt = prompter.prompt(messages, tools, limit - most)
         if prompt is None:
             ending = say("The conversation has outgrown the model's context.", call("submit"), turn=turn)
-            return {**ending, "extra": {"finish_reason": "context", "token_ids": [], "logprobs": []}}
+            nothing: dict[str, Any] = {"token_ids": [], "logprobs": [], "guidance_span": [0, 0]}
+            nothing["context_token_ids" if turn else "prompt_token_ids"] = []
+            return {**ending, "extra": {"finish_reason": "context", **nothing}}
         sampled = engine.sample(Request(prompt.ids, context.seed * 1_000_003 + turn, options.temperature, most))
         written = sampled.ids[:-1] if sampled.finish == "stop" else sampled.ids
         with engine.words:

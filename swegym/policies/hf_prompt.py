@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from swegym.errors import InputError
 from swegym.guidance import without_guidance
 from swegym.policies.context import outputs_to_elide, without_outputs
 from swegym.policies.hf_template import ChatTemplate
+from swegym.policies.prompt_ids import Known, common, known_ids, span_between
 from swegym.types import Message, ToolSchema
 
 Made = tuple[tuple[int, ...], tuple[int, int] | None, str]  # ids, the hint's span of them, the text they are of
@@ -41,15 +41,6 @@ class Prompt:
     span: tuple[int, int] | None
     elided: int
     text: str  # the last of what was rendered
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A conversation up to the end of its last assistant message, as ids."""
-
-    ids: tuple[int, ...]
-    turn: int  # index of that message
-    elided: int  # tool outputs missing from the ids
 
 
 class Prompter:
@@ -149,12 +140,12 @@ class Prompter:
     def _spanned(self, text: str, plain: str) -> Spanned | None:
         """Ids of a text with a hint, and the span of them without which they are the ids of the plain text."""
         ids, without = tuple(self._template.ids(text)), tuple(self._template.ids(plain))
-        start = _common(ids, without)
-        end = start + len(ids) - len(without)
-        if end > start and ids[end:] == without[start:]:
-            return ids, (start, end)
+        span = span_between(ids, without)
+        if span is not None:
+            return ids, span
+        start = common(ids, without)
         # Tokens run across the hint's border: keep the plain ids, and put the hint's own between two of them.
-        shared = _common(text, plain)
+        shared = common(text, plain)
         extra = len(text) - len(plain)
         for at in range(start, -1, -1):
             head = self._template.decode(without[:at])
@@ -185,38 +176,9 @@ class Prompter:
         )
 
 
-def known_ids(messages: list[Message], mark: str) -> Known | None:
-    """The ids of a conversation up to its last assistant message, as `extra` has them; None if some are missing."""
-    ids: tuple[int, ...] | None = None
-    turn, elided = -1, 0
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        extra: dict[str, Any] = message.get("extra") or {}
-        if not isinstance(extra.get("token_ids"), list) or extra.get("tokenizer") != mark or not extra["token_ids"]:
-            ids = None
-        elif isinstance(extra.get("prompt_token_ids"), list):
-            ids = (*extra["prompt_token_ids"], *extra["token_ids"])
-        elif ids is not None and isinstance(extra.get("context_token_ids"), list):
-            ids = (*ids, *extra["context_token_ids"], *extra["token_ids"])
-        else:
-            ids = None
-        turn, elided = index, extra.get("elided", 0)
-    return None if ids is None else Known(ids, turn, elided)
-
-
 _NO_THOUGHT = re.compile(r"<think>\s*</think>\s*")
 
 
 def _bare(text: str) -> str:
     """Without empty reasoning, which some templates show of the last turn only."""
     return _NO_THOUGHT.sub("", text)
-
-
-def _common(first: Any, second: Any) -> int:
-    """Length of the common beginning of two sequences."""
-    shorter = min(len(first), len(second))
-    for index in range(shorter):
-        if first[index] != second[index]:
-            return index
-    return shorter

@@ -62,13 +62,22 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def completion(asked: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+    """A response; what a message has under "_choice" and "_top" is added beside it and at the top."""
+    message = dict(message)
+    choice, top = message.pop("_choice", {}), message.pop("_top", {})
     return {
+        **top,
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": asked.get("model", ""),
         "choices": [
-            {"index": 0, "message": message, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop"}
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": "tool_calls" if message.get("tool_calls") else "stop",
+                **choice,
+            }
         ],
         "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
     }

@@ -1,13 +1,18 @@
 import json
+import subprocess
+import sys
+from typing import ClassVar
 
 import pytest
 from openai_server import error, openai_server
 
-from swegym.errors import ProviderError
+from swegym.errors import InputError, ProviderError, RunError
 from swegym.policies import make_policy
+from swegym.policies.litellm_request import asked_wait
+from swegym.policies.spending import forget_spending, spent
 
 TOOL = {"type": "function", "function": {"name": "read", "description": "", "parameters": {"type": "object"}}}
-OPENING = [{"role": "user", "content": "hello", "extra": {"source": "guidance"}}]
+OPENING = [{"role": "user", "content": "hello", "extra": {"source": "somewhere"}}]
 HELLO = {"role": "assistant", "content": "hello back"}
 pytestmark = [
     pytest.mark.slow,  # litellm alone takes that long to import
@@ -118,3 +123,145 @@ def test_arguments_survive_byte_for_byte(task):
     with openai_server({"role": "assistant", "content": "x", "tool_calls": calls(text)}) as server:
         message = student(task, server)(OPENING, [TOOL])
     assert message["tool_calls"][0]["function"]["arguments"] == text
+
+
+LONG = "x" * 4000
+TOO_LONG = error(400, "This model's maximum context length is 10 tokens.", "context_length_exceeded")
+
+
+def worked(count: int) -> list:
+    """A conversation with `count` long tool outputs."""
+    messages = list(OPENING)
+    for number in range(count):
+        messages += [
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": calls("{}"),
+                "extra": {"usage": {"prompt_tokens": 1400 * number}},
+            },
+            {"role": "tool", "tool_call_id": "c0", "content": f"{number}{LONG}"},
+        ]
+    return messages
+
+
+def test_a_conversation_that_is_too_long_loses_its_oldest_outputs_and_says_so(task):
+    with openai_server(TOO_LONG, HELLO) as server:
+        message = student(task, server)(worked(4), [TOOL])
+    sent = [one["content"] for one in server.requests[1]["messages"] if one["role"] == "tool"]
+    elided = message["extra"]["elided"]
+    assert 1 <= elided < 4 and len(server.requests) == 2
+    assert all("4001 characters of output elided" in text for text in sent[:elided]) and LONG in sent[-1]
+    with openai_server(HELLO) as server:
+        student(task, server)([*worked(4), message, {"role": "user", "content": "go on"}], [TOOL])
+    assert "elided" in server.requests[0]["messages"][2]["content"]  # what was left out stays out
+
+
+def test_a_conversation_that_never_fits_ends_by_submitting(task):
+    with openai_server(*[TOO_LONG] * 9) as server:
+        message = student(task, server)(worked(2), [TOOL])
+    assert message["tool_calls"][0]["function"]["name"] == "submit"
+    assert message["extra"]["finish_reason"] == "context"
+
+
+def test_a_known_context_is_kept_without_asking(task):
+    with openai_server(HELLO) as server:
+        message = student(task, server, context_tokens=2000, max_tokens=100)(worked(3), [TOOL])
+    assert message["extra"]["elided"] >= 1 and len(server.requests) == 1
+
+
+def test_a_model_without_a_price_costs_nothing_known(task):
+    forget_spending()
+    with openai_server(HELLO) as server:
+        message = student(task, server, max_cost=0.000001)(OPENING, [TOOL])
+    assert message["extra"]["cost"] is None and spent() == 0.0
+
+
+def test_a_priced_model_is_accounted_and_stops_at_max_cost(task):
+    forget_spending()
+    with openai_server(HELLO, HELLO, HELLO) as server:
+        act = student(task, server, model="openai/gpt-4o-mini", max_cost=0.00001)
+        first = act(OPENING, [TOOL])
+        act(OPENING, [TOOL])
+        assert first["extra"]["cost"] == pytest.approx((11 * 0.15 + 7 * 0.6) / 1e6)
+        assert spent() == pytest.approx(2 * first["extra"]["cost"])
+        with pytest.raises(RunError, match=r"max_cost is \$0\.00.*--max-cost"):
+            act(OPENING, [TOOL])
+    assert len(server.requests) == 2
+    forget_spending()
+
+
+def test_the_server_is_left_alone_for_as_long_as_it_asks():
+    class Limited(Exception):
+        litellm_response_headers: ClassVar = {"retry-after": "7"}
+
+    assert asked_wait(Limited()) == 7.0
+    Limited.litellm_response_headers = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    assert asked_wait(Limited()) == asked_wait(None) == 0.0
+    Limited.litellm_response_headers = {"retry-after": "1e9"}
+    assert asked_wait(Limited()) == 300.0
+
+
+def with_tokens(prompt: list, ids: list, count: int | None = None) -> dict:
+    """A server's message with what vLLM adds to it."""
+    content = [{"token": "t", "logprob": -0.5, "bytes": None, "top_logprobs": []}] * (count or len(ids))
+    return {
+        **HELLO,
+        "_choice": {"token_ids": ids, "logprobs": {"content": content}},
+        "_top": {"prompt_token_ids": prompt},
+    }
+
+
+def test_token_ids_of_the_server_are_kept_and_extended(task):
+    hint = {"role": "user", "content": "hint", "extra": {"source": "guidance"}}
+    opening = [{"role": "user", "content": "hello"}, hint]
+    script = (with_tokens([1, 5, 6, 2], [7, 8]), with_tokens([1, 2], [9]), with_tokens([1, 5, 6, 2, 7, 8, 3, 4], [9]))
+    with openai_server(*script) as server:
+        act = student(task, server, token_ids=True, version="step-3")
+        first = act(opening, [TOOL])
+        second = act([*opening, first, {"role": "user", "content": "go on"}], [TOOL])
+    assert server.requests[0]["return_token_ids"] is True and server.requests[0]["temperature"] == 1.0
+    assert [message["content"] for message in server.requests[1]["messages"]] == ["hello"]  # to tell the hint's ids
+    assert (first["extra"]["prompt_token_ids"], first["extra"]["token_ids"]) == ([1, 5, 6, 2], [7, 8])
+    assert (first["extra"]["guidance_span"], first["extra"]["policy_version"]) == ([1, 3], "step-3")
+    assert first["extra"]["logprobs"] == [-0.5, -0.5]
+    assert (second["extra"]["context_token_ids"], second["extra"]["token_ids"]) == ([3, 4], [9])
+
+
+def test_a_server_that_shows_earlier_turns_otherwise_begins_anew(task):
+    with openai_server(with_tokens([1, 2], [7]), with_tokens([1, 2, 8, 3], [9])) as server:
+        act = student(task, server, token_ids=True)
+        first = act([{"role": "user", "content": "hello"}], [TOOL])
+        second = act([{"role": "user", "content": "hello"}, first, {"role": "user", "content": "go on"}], [TOOL])
+    assert second["extra"]["prompt_token_ids"] == [1, 2, 8, 3] and second["extra"]["restart"] == "template"
+
+
+@pytest.mark.parametrize(
+    ("entry", "missing"),
+    [(HELLO, "no prompt_token_ids and no token_ids"), (with_tokens([1], [2, 3], count=1), "1 log-probs for 2 tokens")],
+)
+def test_tokens_that_are_not_whole_are_left_out_and_it_is_said(task, entry, missing):
+    with openai_server(entry) as server:
+        extra = student(task, server, token_ids=True)([{"role": "user", "content": "hello"}], [])["extra"]
+    assert missing in extra["tokens_missing"] and "token_ids" not in extra
+
+
+def test_token_ids_at_another_temperature_are_refused(task):
+    with pytest.raises(InputError, match="temperature is 1"):
+        make_policy("litellm", task, seed=1, options={"model": "x", "token_ids": True, "temperature": 0.5})
+
+
+def test_it_works_where_mcp_is_not_installed(task):
+    """litellm hands requests with tools to its handler of MCP tools, which needs a package it does not bring along."""
+    script = (
+        "import sys; sys.modules['mcp'] = None\n"
+        "from swegym.policies.litellm_request import Requesting, complete\n"
+        "tool = {'type': 'function', 'function': {'name': 'read', 'parameters': {'type': 'object'}}}\n"
+        "request = {'messages': [{'role': 'user', 'content': 'hello'}], 'tools': [tool]}\n"
+        "print(complete(request, Requesting(model='openai/toy', api_base=sys.argv[1])).choices[0].message.content)\n"
+    )
+    with openai_server(HELLO) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", script, server.address], capture_output=True, text=True, timeout=250
+        )
+    assert done.stdout.strip() == "hello back", done.stderr

@@ -1,0 +1,130 @@
+"""One request to a model through litellm: sent, tried again by cause, its failure told with a remedy, its cost."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from swegym.config import Config
+from swegym.errors import ProviderError
+
+LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
+ASKED_WAIT = 300.0  # seconds that a server may ask for
+
+
+class Requesting(Config):
+    """How requests are sent."""
+
+    model: str
+    """As litellm names it, e.g. "anthropic/claude-sonnet-4-5" or "openai/my-model" together with `api_base`."""
+    api_base: str | None = None
+    """Address of an OpenAI-compatible server."""
+    request_seconds: float = 600.0
+    """How long one request may take."""
+    attempts: int = 6
+    """Requests at most per turn, the first included."""
+    backoff_seconds: float = 1.0
+    """First pause between attempts; it doubles, up to a minute. A server's Retry-After counts if it is longer."""
+
+
+REMEDIES: dict[str, str] = {
+    "AuthenticationError": "Set the provider's key in the environment, e.g. OPENAI_API_KEY.",
+    "PermissionDeniedError": "The key may not use this model; use another key or model.",
+    "NotFoundError": "No such model there; correct `model` or `api_base`.",
+    "ContextWindowExceededError": "The conversation outgrew the model; lower limits.tokens or take another model.",
+    "BadRequestError": "The server refuses the request as it is; correct `model` and the other options.",
+    "RateLimitError": "Run fewer jobs at once, or raise `attempts`.",
+    "Timeout": "Raise `request_seconds`, or see whether the server is overloaded.",
+    "InternalServerError": "See that the server runs, that `api_base` is right, and what its log says.",
+    "APIConnectionError": "See that the server runs and that `api_base` is right.",
+}
+
+
+class ContextExceeded(ProviderError):
+    """The server says that the conversation is longer than its model can take."""
+
+
+def complete(request: dict[str, Any], options: Requesting) -> Any:
+    """Litellm's response. Raises `ContextExceeded`, or `ProviderError` for anything else that does not pass."""
+    # litellm otherwise fetches its price list from the network while it is imported.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+    import openai
+    import tenacity
+
+    litellm.suppress_debug_info = True  # it prints advertisements on errors
+    pause = tenacity.wait_exponential(multiplier=options.backoff_seconds, max=LONGEST_WAIT) + tenacity.wait_random(
+        0.0, options.backoff_seconds
+    )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        return max(pause(state), asked_wait(state.outcome.exception() if state.outcome else None))
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and cause_of(error) == "retry"),
+        stop=tenacity.stop_after_attempt(options.attempts),
+        wait=wait,
+        reraise=True,
+    )
+    base = {"api_base": options.api_base} if options.api_base else {}
+    try:
+        # Its handler of MCP tools, which are not ours, needs a package that litellm does not bring along.
+        return retrying(
+            litellm.completion,
+            model=options.model,
+            timeout=options.request_seconds,
+            num_retries=0,
+            max_retries=0,
+            _skip_mcp_handler=True,
+            **base,
+            **request,
+        )
+    except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
+        raise provider_error(error, options) from error
+
+
+def cause_of(error: Exception) -> Literal["retry", "abort"]:
+    """Whether trying again can help: yes for rate limits, timeouts, connections and 5xx; no for the rest."""
+    import litellm.exceptions as known
+
+    passing = (
+        known.RateLimitError,
+        known.Timeout,
+        known.APIConnectionError,
+        known.InternalServerError,
+        known.ServiceUnavailableError,
+        known.BadGatewayError,
+    )
+    if isinstance(error, passing):
+        return "retry"
+    status = getattr(error, "status_code", None)
+    return "retry" if isinstance(status, int) and status >= 500 else "abort"
+
+
+def asked_wait(error: BaseException | None) -> float:
+    """Seconds that the server asked to be left alone for (Retry-After), within reason; 0.0 where it did not."""
+    response = getattr(error, "response", None)
+    headers = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
+    try:
+        return min(max(float(headers.get("retry-after") or 0.0), 0.0), ASKED_WAIT)
+    except (TypeError, ValueError):
+        return 0.0  # a date, which this clock may not share
+
+
+def provider_error(error: Exception, options: Requesting) -> ProviderError:
+    name = type(error).__name__
+    remedy = REMEDIES.get(name, "See the server's log.")
+    where = f" at {options.api_base}" if options.api_base else ""
+    tried = f" after {options.attempts} attempts" if cause_of(error) == "retry" else ""
+    kind = ContextExceeded if name == "ContextWindowExceededError" else ProviderError
+    return kind(f"model {options.model}{where}: {name}{tried}: {str(error)[:500]}. {remedy}")
+
+
+def cost_of(response: Any, model: str) -> float | None:
+    """Dollars that a response cost, by litellm's price list; None where the model has no price."""
+    import litellm
+
+    try:
+        return float(litellm.completion_cost(completion_response=response, model=model))
+    except Exception:  # litellm raises several kinds, a bare Exception among them, for a model it has no price of
+        return None
