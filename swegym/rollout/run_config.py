@@ -89,6 +89,9 @@ MAY_CHANGE = frozenset({"jobs", "bounds", "engine", "engine_options", "retries",
 def first_difference(saved: RunConfig, asked: RunConfig) -> tuple[str, Any, Any] | None:
     """The first field that tells two runs apart, dotted, with both values."""
     before, after = saved.model_dump(mode="json"), asked.model_dump(mode="json")
+    for dumped in (before, after):
+        for options in ("policy_options", "teacher_options"):
+            dumped[options].pop("max_cost", None)  # a budget may be raised
     for name in RunConfig.model_fields:
         if name not in MAY_CHANGE and before[name] != after[name]:
             return _deepest(name, before[name], after[name])
