@@ -29,7 +29,7 @@ OTHER_OPENING = "no failure with the same opening and tools"
 SAME_MESSAGES = "same messages as every failure"
 SAME_ACTIONS = "same actions as every failure"
 SAME_PATCH = "same patch as every failure"
-OTHER_PREFIX = "no failure shares the turns that it took over"
+OTHER_PREFIX = "no failure goes on otherwise from the turns that it took over"
 NEAR_DUPLICATE = "nearly repeats another success"
 TOO_LONG = "too long"
 

@@ -17,6 +17,7 @@ from swegym.guidance.sight import Question, Sees, seen
 from swegym.types import Guidance, Task, Trajectory, Verdict
 
 TRIES = 3  # answers of one teacher to one question
+LEAKS = "leaks: "  # how the reason of a rejected leak begins
 
 
 class NoHint(GuidanceError):
@@ -89,5 +90,5 @@ class Tutor:
             if not leaks:
                 return Answer(guidance, "given", "", asked, tuple(rejected))
             outcome = "leaked"
-            rejected.append(f"leaks: {'; '.join(leaks)}")
+            rejected.append(LEAKS + "; ".join(leaks))
         return Answer(None, outcome, rejected[-1], self.tries, tuple(rejected))

@@ -18,9 +18,11 @@ from fnmatch import fnmatch
 from typing import Literal
 
 from swegym.env import SWEEnv, TaskSource
-from swegym.errors import GuidanceError, InputError, NotBuilt, RunError, UnknownName, cause_of
-from swegym.guidance import make_teacher, make_trigger, unattempted
+from swegym.errors import InputError, NotBuilt, RunError, UnknownName, cause_of
+from swegym.guidance import Answer, Question, make_teacher, make_trigger, unattempted
+from swegym.guidance.schedule import drawn
 from swegym.policies import find_policy
+from swegym.rollout.branch import Branch, find_branch
 from swegym.rollout.causes import enters_rates, try_again, wait_before
 from swegym.rollout.engines import MakeEnv, Order, Stopped, find_engine
 from swegym.rollout.facts import now, run_facts, start, task_digest
@@ -136,6 +138,7 @@ class _Run:
         self.tasks = tasks
         self.trigger = make_trigger(config.guide)
         self.teacher = make_teacher(config.teacher, config.teacher_options)
+        self._hints = sum(line["asked"] > 0 for line in writer.folder.hints())
         self.done = {t.id: t for t in writer.folder.trajectories() if enters_rates(t.verdict)}
         self._on_event = on_event
         self._telling = threading.Lock()
@@ -167,54 +170,73 @@ class _Run:
             task = self.tasks.load(name)
             group = [self._attempt(task, number) for number in range(self.config.attempts)]
             for followed in self.trigger(group):
-                self._guided(task, followed)
+                self._guided(task, followed, group)
         except Stopped:
             return
         self._tell("task-finished", name)
 
-    def _guided(self, task: Task, followed: Trajectory) -> None:
+    def _guided(self, task: Task, followed: Trajectory, group: list[Trajectory]) -> None:
         """The guided attempt that follows a plain one; if that succeeded, the teacher is not shown it."""
         failed = followed.verdict.resolved is False
         name = trajectory_id(task.id, followed.attempt, guided=True)
         if name in self.done:
             self._tell("attempt-kept", task.id, name, self.done[name])
             return
-        hint = self._hint(task, followed if failed else unattempted(task.public()), followed.id)
+        if not drawn(self.config.hint_share, self.config.seed, name):
+            return
+        shown = followed if failed else unattempted(task.public())
+        hint = self._hint(task, Question(task, shown, tuple(group)), followed.id)
         if hint is not None:
-            self._attempt(task, followed.attempt, hint, followed.id if failed else None)
+            branch = find_branch(followed, self.config.hint_at) if failed else None
+            self._attempt(task, followed.attempt, hint, followed.id if failed else None, branch)
 
-    def _hint(self, task: Task, shown: Trajectory, asked_for: str) -> Guidance | None:
-        hint, outcome, reason = None, "none", "the teacher had nothing to say"
+    def _hint(self, task: Task, question: Question, asked_for: str) -> Guidance | None:
+        """A hint, or None; what came of asking is noted either way."""
+        answer = Answer(None, "budget", f"the run's {self.config.hint_budget} hints are used up", asked=0)
+        if self._may_ask():
+            answer = self._ask(question)
+        self.writer.note_hint(asked_for, answer.outcome, answer.reason, asked=answer.asked, rejected=answer.rejected)
+        if answer.guidance is None:
+            self._tell("hint-refused", task.id, asked_for, reason=f"{answer.outcome}: {answer.reason}")
+        return answer.guidance
+
+    def _may_ask(self) -> bool:
+        """Take one hint from the budget."""
+        with self._telling:
+            if self.config.hint_budget is not None and self._hints >= self.config.hint_budget:
+                return False
+            self._hints += 1
+            return True
+
+    def _ask(self, question: Question) -> Answer:
         for tried in itertools.count(1):
             self._check()
             try:
-                hint = self.teacher(task, shown, shown.verdict)
-                outcome = "none"
-                break
-            except GuidanceError as error:
-                outcome, reason = "leaked", str(error)
-                break
+                return self.teacher.ask(question)
             except Exception as error:  # the boundary of a teacher: its bug is noted like its server's failure
                 if isinstance(error, InputError):
                     raise  # its options are wrong, and will be for every task
                 failure = Verdict(None, cause_of(error), str(error))
-                outcome, reason = "failed", f"{failure.cause}: {error}"
                 if not try_again(failure, tried, self.config.retries):
-                    break
+                    return Answer(None, "failed", f"{failure.cause}: {error}", asked=tried)
                 self._pause(failure, tried)
-        if hint is None:
-            self.writer.refuse_hint(asked_for, outcome, reason)
-            self._tell("hint-refused", task.id, asked_for, reason=f"{outcome}: {reason}")
-        return hint
+        raise AssertionError("counting does not end")
 
-    def _attempt(self, task: Task, number: int, hint: Guidance | None = None, parent: str | None = None) -> Trajectory:
+    def _attempt(
+        self,
+        task: Task,
+        number: int,
+        hint: Guidance | None = None,
+        parent: str | None = None,
+        branch: Branch | None = None,
+    ) -> Trajectory:
         """One attempt: taken from the folder, or made, tried again where that may help, and written."""
         name = trajectory_id(task.id, number, guided=hint is not None)
         if name in self.done:
             self._tell("attempt-kept", task.id, name, self.done[name])
             return self.done[name]
         seed = episode_seed(self.config.seed, task.id, number, guided=hint is not None)
-        order = Order(task.id, number, seed, hint, parent)
+        order = Order(task.id, number, seed, hint, parent, branch)
         for tried in itertools.count(1):
             self._check()
             self._tell("attempt-started", task.id, name)

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import gymnasium
 
-from swegym.errors import InputError, SwegymError, UnknownName
+from swegym.errors import GuidanceError, InputError, SandboxUnavailable, SwegymError, UnknownName
 from swegym.guidance import GuidanceWrapper
 from swegym.policies import make_policy
+from swegym.rollout.branch import Branch, rollout_branch
 from swegym.rollout.episode import rollout
 from swegym.rollout.record import Record
 from swegym.rollout.run_config import RunConfig
@@ -43,6 +44,7 @@ class Order:
     seed: int
     guidance: Guidance | None = None
     parent: str | None = None
+    branch: Branch | None = None  # whose turns are taken over, if the hint does not stand at the start
 
 
 class Engine(Protocol):
@@ -97,6 +99,11 @@ def carry_out(env: Record, config: RunConfig, order: Order, task: Task, check: C
         return policy(messages, tools)
 
     try:
+        if order.branch is not None and order.guidance is not None:
+            try:
+                return rollout_branch(env, ask, order.branch, order.guidance, seed=order.seed, number=order.attempt)
+            except GuidanceError:
+                env.close()  # nothing can follow there: the hint stands at the start
         return rollout(
             env,
             ask,
@@ -106,7 +113,10 @@ def carry_out(env: Record, config: RunConfig, order: Order, task: Task, check: C
             attempt=order.attempt,
             parent=order.parent,
         )
-    except (SwegymError, Stopped):
+    except (SwegymError, Stopped) as error:
+        lost = isinstance(error, SwegymError) and error.cause != "us" and not isinstance(error, SandboxUnavailable)
+        if order.branch is not None and lost:
+            return env.abandoned(error, "error", task)
         raise
     except Exception as error:  # the boundary of an episode: a bug in a policy or in us is a record, not a crash
         return env.abandoned(error, "error", task)

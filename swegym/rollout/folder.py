@@ -4,7 +4,7 @@
     ├── config.toml          resolved; `swegym run -c runs/<name>/config.toml` carries on or repeats it
     ├── run.json             versions, git commit, digest of the tasks, host, each start: when, until when, command line
     ├── trajectories.jsonl   one episode a line, appended whole; the only source of truth
-    ├── hints.jsonl          teacher calls that gave no hint, and why
+    ├── hints.jsonl          what came of each question to a teacher: given, or why not, and how often it was asked
     ├── preds.jsonl          derived: the first judged plain attempt at each task, in SWE-bench's shape
     ├── report.json          derived: counts by outcome and cause
     ├── torn/                what a crash left of a last line, set aside when the run was opened again
@@ -20,7 +20,7 @@ import collections
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -88,20 +88,25 @@ class RunFolder:
                 problems.append(str(error))
         return Survey(_one_of_each(read), tuple(problems), _torn_bytes(path) > 0)
 
-    def hints_refused(self) -> list[dict[str, Any]]:
-        """The last call for each attempt that a teacher gave no hint for: parent, outcome, reason."""
+    def hints(self) -> list[dict[str, Any]]:
+        """What came of every question to a teacher: parent, outcome, reason, asked, rejected."""
         lines = [json.loads(line) for line in _whole_lines(self.path / "hints.jsonl")]
-        return list({line["parent"]: line for line in lines}.values())
+        return [{"asked": 1, "rejected": [], **line} for line in lines]  # older lines have neither
+
+    def hints_refused(self) -> list[dict[str, Any]]:
+        """The last question about each attempt that a teacher gave no hint for."""
+        last = {line["parent"]: line for line in self.hints()}
+        return [line for line in last.values() if line["outcome"] != "given"]
 
     def report(self) -> dict[str, Any]:
-        return report(self.trajectories(), self.hints_refused())
+        return report(self.trajectories(), self.hints())
 
     def derive(self) -> None:
         """Write preds.jsonl and report.json anew."""
         trajectories = self.trajectories()
         rows = "".join(json.dumps(row) + "\n" for row in predictions(trajectories, self.config))
         write_atomically(self.path / "preds.jsonl", rows)
-        counts = report(trajectories, self.hints_refused())
+        counts = report(trajectories, self.hints())
         write_atomically(self.path / "report.json", json.dumps(counts, indent=2) + "\n")
 
     def _require(self) -> None:
@@ -166,10 +171,14 @@ class RunWriter:
         assert self._trajectories is not None, "enter the writer first"
         self._trajectories.append(redact(to_line(trajectory).decode("ascii")).encode("ascii"))
 
-    def refuse_hint(self, parent: str, outcome: str, reason: str) -> None:
-        """Note that a teacher gave no hint for an attempt: outcome "none", "leaked" or "failed"."""
+    def note_hint(
+        self, parent: str, outcome: str, reason: str = "", *, asked: int = 1, rejected: Sequence[str] = ()
+    ) -> None:
+        """Note what came of asking for a hint: "given", "none", "leaked", "nonsense", "refused", "budget", "failed"."""
         assert self._hints is not None, "enter the writer first"
-        line = json.dumps({"parent": parent, "outcome": outcome, "reason": reason})
+        line = json.dumps(
+            {"parent": parent, "outcome": outcome, "reason": reason, "asked": asked, "rejected": list(rejected)}
+        )
         self._hints.append(redact(line).encode("ascii") + b"\n")
 
     def note(self, facts: Mapping[str, Any]) -> None:

@@ -80,6 +80,13 @@ class Record(gymnasium.Wrapper[list[Message], Message, list[Message], Message], 
         self._since = time.monotonic()
         return answers, reward, terminated, truncated, self._info
 
+    def take_over(self, conversation: list[Message], guidance: Guidance) -> None:
+        """Go on in a conversation that was had before, with a hint at its end, instead of the one since `reset`."""
+        self._messages = copy.deepcopy(conversation)
+        self._guidance = guidance
+        self._policy_seconds = 0.0
+        self._since = time.monotonic()
+
     def abandoned(self, error: Exception, stop_reason: str, task: Task | None = None) -> Trajectory:
         """The record of an episode that an exception ended: what there is of it, and a verdict of None.
 

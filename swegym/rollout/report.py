@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from swegym.guidance.asking import LEAKS
 from swegym.rollout.causes import enters_rates
 from swegym.rollout.hacking import hack_counts
 from swegym.rollout.run_config import RunConfig
@@ -26,7 +27,7 @@ def predictions(trajectories: Iterable[Trajectory], config: RunConfig) -> list[d
     ]
 
 
-def report(trajectories: Sequence[Trajectory], hints_refused: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def report(trajectories: Sequence[Trajectory], hints: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Counts. An attempt that could not be judged is counted by its cause and is no failure."""
     plain = [t for t in trajectories if not t.guided]
     guided = [t for t in trajectories if t.guided]
@@ -43,9 +44,38 @@ def report(trajectories: Sequence[Trajectory], hints_refused: Sequence[Mapping[s
         "plain": _outcomes(plain),
         "guided": _outcomes(guided),
         "hacking": hack_counts(trajectories),
-        "hints_refused": dict(sorted(Counter(hint["outcome"] for hint in hints_refused).items())),
+        "hints": hint_counts(hints),
+        "hints_refused": dict(
+            sorted(Counter(hint["outcome"] for hint in _last(hints) if hint["outcome"] != "given").items())
+        ),
         "seconds": {phase: round(total, 3) for phase, total in sorted(seconds.items())},
     }
+
+
+def hint_counts(hints: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The numbers of the leak guard: questions, answers asked for, and of those rejected, by what was wrong with them.
+
+    `leaks` counts answers that gave something away, and of what kind; a hint that was accepted after such an answer is
+    in `given` all the same.
+    """
+    hints = list(hints)
+    rejected = [reason for hint in hints for reason in hint["rejected"]]
+    kinds = Counter(
+        kind.strip() for reason in rejected if reason.startswith(LEAKS) for kind in reason[len(LEAKS) :].split(";")
+    )
+    return {
+        "questions": len(hints),
+        "answers": sum(hint["asked"] for hint in hints),
+        "given": sum(hint["outcome"] == "given" for hint in hints),
+        "rejected": len(rejected),
+        "leaks": sum(reason.startswith(LEAKS) for reason in rejected),
+        "leaks_by_kind": dict(sorted(kinds.items())),
+    }
+
+
+def _last(hints: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last question about each attempt."""
+    return list({hint["parent"]: hint for hint in hints}.values())
 
 
 def _outcomes(trajectories: Sequence[Trajectory]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from pydantic import Field, field_validator
 
 from swegym.config import Config
 from swegym.env import EpisodeLimits
-from swegym.guidance import TRIGGERS
+from swegym.errors import UnknownName
+from swegym.guidance import TRIGGERS, make_trigger
 from swegym.rollout.redaction import refuse_secrets
 from swegym.sandbox import Limits
 from swegym.tools import DEFAULT_TOOLS
@@ -41,7 +43,18 @@ class RunConfig(Config):
     attempts: int = Field(1, ge=1)
     """Plain attempts at each task."""
     guide: str = "never"
-    """Which attempts are followed by one with a hint: never, on-failure, all-fail, always."""
+    """Which attempts are followed by one with a hint: never, on-failure, all-fail[:K], mostly-fail[:K[:SHARE]] or
+    always.
+    """
+    hint_at: str = "start"
+    """Where the hint stands: start (a new attempt from the opening), feedback (behind the failed submission, from which
+    the attempt goes on), takeover (behind the turn before its first change), or takeover:N (behind its turn N). Where
+    nothing could follow, it stands at the start.
+    """
+    hint_budget: int | None = Field(None, ge=0)
+    """Hints asked for at most, over all starts of the run."""
+    hint_share: float = Field(1.0, ge=0, le=1)
+    """Of the attempts that the trigger picks, the share that is given a hint; see `swegym.guidance.Schedule`."""
     teacher: str = "oracle"
     """Name or import path of who writes the hints."""
     teacher_options: dict[str, Any] = Field(default_factory=dict)
@@ -71,9 +84,18 @@ class RunConfig(Config):
     @field_validator("guide")
     @classmethod
     def _known_trigger(cls, guide: str) -> str:
-        if guide not in TRIGGERS:
-            raise ValueError(f"no such trigger; use one of {', '.join(TRIGGERS)}")
+        try:
+            make_trigger(guide)
+        except UnknownName:
+            raise ValueError(f"no such trigger; use one of {', '.join(TRIGGERS)}") from None
         return guide
+
+    @field_validator("hint_at")
+    @classmethod
+    def _known_place(cls, hint_at: str) -> str:
+        if not re.fullmatch(r"start|feedback|takeover(:\d+)?", hint_at):
+            raise ValueError("no such place; use start, feedback, takeover or takeover:N")
+        return hint_at
 
     def refuse_secrets(self) -> None:
         """Raise `InputError` for a key among the options; not a validator, because those quote what they refuse."""

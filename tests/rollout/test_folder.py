@@ -239,7 +239,7 @@ def test_secrets_of_the_environment_are_blotted_out_of_every_file(out, monkeypat
     leaky = dataclasses.replace(trajectory, patch=f"key = {secret}", stop_reason=secret)
     with RunWriter(toy_config(out)) as writer:
         writer.append(leaky)
-        writer.refuse_hint("number-1__0", "failed", f"401 for {secret}")
+        writer.note_hint("number-1__0", "failed", f"401 for {secret}")
         writer.note({"command": f"swegym run --key {secret}"})
         writer.folder.derive()
     written = "".join(file.read_text() for file in out.rglob("*") if file.is_file())
