@@ -7,7 +7,8 @@ parent counts, and prints one document behind a word that only it and the grader
 memory and descriptors read, by the child, so nothing that runs there learns the word.
 
 Code under test shares the interpreter with the reporter. What it forges *in there* (report classes, the pipe itself) is
-not prevented by this program.
+not prevented by this program. Extras (`_questions.py`, `_evidence.py`) are told by the job, loaded before anything of
+the repository, and send facts by the same pipe; what they are worth is for the grader to say.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import zlib
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ LONGEST_LINE = 1 << 20
 MOST_BYTES = 256 << 20  # of reports; more than that is not a test suite
 MOST_TESTS = 200_000
 MOST_BROKEN = 50
+FACTS = ("answer", "evidence", "key")  # what extras send
+MOST_FACTS, MOST_FACT_BYTES = 50_000, 24 << 20
 AFTERMATH = 2.0  # seconds that a finished session has to end its process
 PR_SET_DUMPABLE = 4
 
@@ -68,6 +72,8 @@ class Reports:
         self._expected = None if expected is None else frozenset(expected)
         self.phases: dict[str, list[tuple[str, str]]] = {}
         self.broken: list[str] = []
+        self.facts: list[tuple[str, str, str, str]] = []
+        self._fact_bytes = 0
         self.ended = False
         self._rest, self._bytes = b"", 0
 
@@ -88,7 +94,11 @@ class Reports:
                 self.ended = True
             elif kind == "broken" and len(self.broken) < MOST_BROKEN:
                 self.broken.append(name[:1000])
-            elif self._counts(name):
+            elif kind in FACTS:
+                self._fact_bytes += len(line)
+                if len(self.facts) < MOST_FACTS and self._fact_bytes < MOST_FACT_BYTES:
+                    self.facts.append((kind, name, phase, outcome))
+            elif kind == "test" and self._counts(name):
                 self.phases.setdefault(name, []).append((phase, outcome))
 
     def _counts(self, name: str) -> bool:
@@ -137,6 +147,7 @@ def parent() -> None:
     shutil.rmtree(private, ignore_errors=True)
     document = {
         "statuses": reports.statuses(),
+        "facts": reports.facts,
         "output": output.text(),
         "seconds": time.monotonic() - started,
         "ending": "finished" if reports.ended and ending == "early" else ending,
@@ -257,9 +268,21 @@ def child() -> int:
     reporter = make_reporter(
         pytest, job["result"], job["report_word"], [str(root / folder) for folder in job["pythonpath"]]
     )
-    code = int(pytest.main(arguments + paths, plugins=[reporter])) if paths else 0
+    extras = [load(name, text).install(pytest, job, reporter.send) for name, text in job["extras"].items()]
+    for extra in extras:
+        extra.begin()
+    code = int(pytest.main(arguments + paths, plugins=[reporter, *extras])) if paths else 0
+    for extra in extras:
+        extra.end()
     reporter.send("end", "", "", "")
     return code
+
+
+def load(name: str, text: str) -> Any:
+    """A module from its source text, found by no other name."""
+    module = types.ModuleType(name)
+    exec(compile(text, f"<{name}>", "exec"), module.__dict__)
+    return module
 
 
 def import_mode(paths: list[str]) -> list[str]:

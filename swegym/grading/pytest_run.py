@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from swegym.errors import GraderError
 from swegym.grading.command_run import run_listed, run_visible
@@ -18,6 +18,8 @@ from swegym.grading.official_rules import TIMED_OUT
 from swegym.types import ExecResult, Sandbox, Status, TestSetup
 
 Ending = Literal["finished", "early", "time", "memory", "disk", "machine", "lost"]
+
+Fact = tuple[str, str, str, str]
 
 _MARGIN = 30.0  # seconds for the runner itself, beyond the tests' own
 
@@ -38,6 +40,7 @@ class TestReport:
     seconds: float
     ending: Ending
     exit_code: int | None = None  # of pytest's process, negative for a signal
+    facts: tuple[Fact, ...] = ()  # what the job's extras sent: (kind, name, phase, value)
 
     @property
     def finished(self) -> bool:
@@ -51,12 +54,15 @@ def run_hidden(
     paths: Iterable[str] = (),
     *,
     workdir: str = "/testbed",
+    extras: Iterable[str] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> TestReport:
     """Run pytest on whole files and report their tests.
 
     With `expected` ids, the files that hold them are run, and exactly those ids are reported. With None the files or
     folders in `paths` are run (default: the visible tests) and all their tests reported. Test failures, time-outs and
     early ends are results; `SandboxError` escapes, and `GraderError` where pytest cannot be started at all.
+    `extras` names programs of this folder ("_evidence") that watch or ask inside; `facts` are more keys of their job.
     """
     expected = None if expected is None else tuple(expected)
     if setup.runner == "command":
@@ -76,6 +82,8 @@ def run_hidden(
         "plugins": list(setup.plugins),
         "options": dict(setup.ini),
         "timeout": setup.timeout,
+        "extras": {name: _source(f"{name}.py") for name in extras},
+        **(facts or {}),
     }
     done = sandbox.exec(
         ["python", "-I", "-S", "-B", "-c", _source(), "parent"],
@@ -94,7 +102,8 @@ def run_hidden(
     ending: Ending = document["ending"]
     if ending == "early" and done.limit is not None:
         ending = done.limit
-    return TestReport(statuses, document["output"], document["seconds"], ending, document["exit_code"])
+    said = tuple(tuple(fact) for fact in document["facts"])
+    return TestReport(statuses, document["output"], document["seconds"], ending, document["exit_code"], said)
 
 
 def _by_command(
@@ -122,5 +131,5 @@ def _document(done: ExecResult, word: str) -> dict | None:  # type: ignore[type-
 
 
 @functools.cache
-def _source() -> str:
-    return Path(__file__).with_name("_runner.py").read_text("utf-8")
+def _source(name: str = "_runner.py") -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")

@@ -1,0 +1,77 @@
+"""Evidence from inside the tests' interpreter: what of the test machinery is no longer what it was.
+
+Loaded by `_runner.py` before anything of the repository. It notes the code of every function of pytest, pluggy and
+unittest, looks again at the end, and hears the interpreter's audit events between. It proves nothing where it is
+silent, for code that shares the interpreter may restore what it changed and silence this program; what it does report
+has happened, unless that code accuses itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+WATCHED = ("_pytest", "pytest", "pluggy", "unittest")
+MOST = 40
+HEARD = ("sys.addaudithook", "gc.get_objects", "gc.get_referrers", "ctypes.dlopen", "sys.settrace", "os.kill")
+
+
+def install(pytest: Any, job: dict[str, Any], send: Any) -> Any:
+    return Watch(send)
+
+
+class Watch:
+    """A pytest plugin only by its place: it has no hooks."""
+
+    def __init__(self, send: Any) -> None:
+        self._send, self._seen = send, set()  # type: tuple[Any, set[tuple[str, str]]]
+        self._before: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        self._before = machinery()
+        if hasattr(sys, "addaudithook"):
+            sys.addaudithook(self.hear)
+
+    def end(self) -> None:
+        now = machinery()
+        for name in sorted(self._before):
+            if name in now and now[name] != self._before[name]:
+                self.note("changed", name)
+            elif name not in now:
+                self.note("removed", name)
+
+    def note(self, kind: str, name: str) -> None:
+        if (kind, name) not in self._seen and len(self._seen) < MOST:
+            self._seen.add((kind, name))
+            self._send("evidence", kind, name[:300], "")
+
+    def hear(self, event: str, arguments: Any) -> None:
+        """An audit event. Only those count that no library of ordinary use raises on the test machinery."""
+        if event == "object.__setattr__" and len(arguments) > 1:
+            owner, attribute = arguments[0], arguments[1]
+            if attribute == "__code__" and str(getattr(owner, "__module__", "")).split(".")[0] in WATCHED:
+                self.note("recoded", f"{owner.__module__}.{getattr(owner, '__qualname__', '?')}")
+        elif event in HEARD:
+            self.note("heard", event)
+
+
+def machinery() -> dict[str, Any]:
+    """Name -> identity of the code behind it, of every function and method that the watched packages define."""
+    found: dict[str, Any] = {}
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in WATCHED and isinstance(module, types.ModuleType):
+            for key, value in list(vars(module).items()):
+                if getattr(value, "__module__", None) == name:
+                    add(found, f"{name}.{key}", value)
+    return found
+
+
+def add(found: dict[str, Any], name: str, value: Any) -> None:
+    if isinstance(value, types.FunctionType):
+        found[name] = (id(value), id(value.__code__), id(value.__defaults__))
+    elif isinstance(value, type):
+        for key, member in list(vars(value).items()):
+            inner = getattr(member, "__func__", getattr(member, "fget", member))
+            if isinstance(inner, types.FunctionType):
+                found[f"{name}.{key}"] = (id(inner), id(inner.__code__), id(inner.__defaults__))

@@ -1,0 +1,180 @@
+"""Questions from inside the tests' interpreter: what the code under test answers, sent out to be compared elsewhere.
+
+Loaded by `_runner.py` before anything of the repository. Sealed test files call `ask` where they had an expected value;
+`raises` where they named an exception. Closed calls are evaluated before pytest begins. No expected value is in this
+process, so whatever the code under test does here, it has to give the right answers. That they were given by a test and
+not made up is not what this shows.
+
+Answers are plain values as JSON: [kind, content]. What is no plain value, or claims to be equal to things in a way of
+its own, is "opaque" and settled by other means.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import json
+import sys
+import types
+from typing import Any
+
+LARGEST = 200_000  # characters of one answer
+MOST_ANSWERS = 64  # of one question in one test
+DEEPEST = 12
+ORDINARY = (collections.OrderedDict, collections.Counter)
+PLAIN = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
+class Opaque(Exception):
+    pass
+
+
+def encode(value: Any, depth: int = 0) -> Any:
+    """A plain value as JSON; of an instance of a subclass the plain value that it is made of."""
+    if value is None:
+        return ["none", None]
+    base: Any = next((kind for kind in PLAIN if isinstance(value, kind)), None)
+    if base is None or depth > DEEPEST or not (type(value).__eq__ is base.__eq__ or type(value) in ORDINARY):
+        raise Opaque(type(value).__name__)
+    if base is bool or base is int:
+        return [base.__name__, str(int.__int__(value))]
+    if base is float:
+        return ["float", float.__repr__(value)]
+    if base is complex:
+        return ["complex", [float.__repr__(value.real), float.__repr__(value.imag)]]
+    if base is str:
+        return ["str", str.__str__(value)]
+    if base in (bytes, bytearray):
+        return [base.__name__, base64.b64encode(bytes(memoryview(value))).decode("ascii")]
+    if base is dict:
+        pairs = [(encode(key, depth + 1), encode(item, depth + 1)) for key, item in dict.items(value)]
+        return ["dict", pairs]
+    inner = [encode(item, depth + 1) for item in base.__iter__(value)]
+    return [base.__name__, sorted(inner, key=json.dumps) if base in (set, frozenset) else inner]
+
+
+def packed(value: Any) -> str:
+    try:
+        text = json.dumps(encode(value))
+    except Opaque as error:
+        return json.dumps(["opaque", str(error)])
+    except Exception as error:  # code under test may answer with anything
+        return json.dumps(["opaque", type(error).__name__])
+    return text if len(text) <= LARGEST else json.dumps(["opaque", "large"])
+
+
+def install(pytest: Any, job: dict[str, Any], send: Any) -> Any:
+    questions = Questions(pytest, job, send)
+    module = types.ModuleType("_swegym_questions")
+    module.ask, module.raises = questions.ask, questions.raises  # type: ignore[attr-defined]
+    sys.modules["_swegym_questions"] = module
+    return questions
+
+
+class Questions:
+    """A pytest plugin: selects the wanted tests by key, says whose answers come, and takes answers."""
+
+    def __init__(self, pytest: Any, job: dict[str, Any], send: Any) -> None:
+        self._pytest, self._send = pytest, send
+        self._wanted = None if job.get("keys") is None else frozenset(job["keys"])
+        self._calls: list[dict[str, Any]] = job.get("calls", [])
+        self._folders: list[str] = [job["root"] + "/" + folder for folder in job["pythonpath"]]
+        self._current = ""
+        self._counts: dict[tuple[str, int], int] = {}
+
+    def begin(self) -> None:
+        """Evaluate the closed calls. Each has its own names; imports of a group are carried out once."""
+        if not self._calls:
+            return
+        before, flag = list(sys.path), sys.dont_write_bytecode
+        sys.path.extend(self._folders)
+        for group in self._calls:
+            names: dict[str, Any] = {"__name__": "_calls"}
+            for line in group["imports"]:
+                try:
+                    exec(line, names)
+                except Exception:
+                    continue
+            for number, setup, expression in group["calls"]:
+                inner = dict(names)
+                try:
+                    exec(setup, inner)
+                    answer = packed(eval(expression, inner))
+                except Exception as error:
+                    answer = json.dumps(["opaque", type(error).__name__])
+                self._send("answer", group["name"], str(number), answer)
+        sys.path[:], sys.dont_write_bytecode = before, flag
+
+    def end(self) -> None:
+        pass
+
+    def pytest_collection_modifyitems(self, config: Any, items: Any) -> None:
+        kept = []
+        for item in items:
+            key = key_of(item)
+            if self._wanted is None or key in self._wanted:
+                kept.append(item)
+                self._send("key", item.nodeid, key, "")
+        items[:] = kept
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        self._current = nodeid
+
+    def ask(self, number: int, value: Any) -> bool:
+        self._answer(number, packed(value))
+        return True
+
+    def _answer(self, number: int, answer: str) -> None:
+        place = (self._current, number)
+        self._counts[place] = self._counts.get(place, 0) + 1
+        if self._counts[place] <= MOST_ANSWERS:
+            self._send("answer", self._current, str(number), answer)
+
+    def raises(self, number: int, *call: Any, **keywords: Any) -> Any:
+        """As pytest.raises without a type: a context manager, or with a function the call itself."""
+        context = Raises(self, number, self._pytest)
+        if not call:
+            return context
+        with context as caught:
+            call[0](*call[1:], **keywords)
+        return caught
+
+
+class Raises:
+    def __init__(self, questions: Questions, number: int, pytest: Any) -> None:
+        self._questions, self._number = questions, number
+        self._inner = pytest.raises(BaseException)
+        self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt)
+        self._caught: Any = None
+
+    def __enter__(self) -> Any:
+        self._caught = self._inner.__enter__()
+        return self
+
+    @property
+    def exception(self) -> Any:
+        return self._caught.value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._caught, name)
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> Any:
+        if kind is None or issubclass(kind, self._outcomes):
+            return self._inner.__exit__(None, None, None) if kind is None else False
+        names = [entry.__module__ + "." + entry.__qualname__ for entry in kind.__mro__]
+        try:
+            text = str(value)[:4_000]
+        except Exception:
+            text = ""
+        self._questions._answer(self._number, json.dumps(["raised", [names, text]]))
+        return self._inner.__exit__(kind, value, trace)
+
+
+def key_of(item: Any) -> str:
+    """A test whatever its parameters are called: its id without them, and the position of each."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return str(item.nodeid)
+    name = item.nodeid[: -len(callspec.id) - 2] if item.nodeid.endswith("[" + callspec.id + "]") else item.nodeid
+    places = ",".join(f"{argument}={place}" for argument, place in sorted(callspec.indices.items()))
+    return f"{name}|{places}"

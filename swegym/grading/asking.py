@@ -1,0 +1,222 @@
+"""Asking: a patch whose hidden tests all passed is asked, in a fresh sandbox, what a forged success cannot answer.
+
+One more run, of files that hold seals for the tests whose expectations can leave the file, the test hidden among its
+twins for those whose answers do not tell, and closed calls to replay. Every test that must turn is asked as far as it
+can be, and a few of those that must go on passing, drawn anew each time. The patch cannot know which, nor carry over
+what it saw in the first run.
+
+What is found is a contradiction: a test that was reported to pass, and code that does not do what the test wants. That
+is tampering, or chance; so what chance can explain is asked once more before it counts.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from swegym.grading import expectations, question_files, reference, replay, seals
+from swegym.grading.apply import Change
+from swegym.grading.plain_values import OPAQUE, agrees, decode
+from swegym.grading.pytest_run import TestReport
+from swegym.grading.reference import Question, Reference
+from swegym.types import SandboxFactory, Task
+
+LAYERS = ("seals", "twins", "replay")
+MOST_TURNING = 60  # tests that must turn and are asked in one grading
+STAYING = 6  # and tests that must go on passing
+CALLED = 30  # and of the latter only by their calls, which cost next to nothing
+MOST_CALLS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One run of questions. `sealed`, `twinned`, `called`: what was asked of which test, by key."""
+
+    files: Mapping[str, bytes]
+    keys: frozenset[str]
+    sealed: Mapping[str, Question]
+    twinned: Mapping[str, Mapping[str, int]]  # key -> key of a copy -> 0 for the test, else the twin's number
+    called: Mapping[str, Question]
+    calls: Sequence[dict[str, Any]]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.keys or self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the answers say. `contradictions` count at once, `doubts` if they come again; `opaque` keys gave none."""
+
+    contradictions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
+    asked: Mapping[str, int] = field(default_factory=dict)  # per layer, how many tests
+
+
+def choose(task: Task, known: Reference, source: random.Random) -> list[Question]:
+    """The questions of one grading: the tests that must turn, and some of the others in the same files."""
+    turning = [known.questions[test] for test in task.hidden.fail_to_pass if test in known.questions]
+    if len(turning) > MOST_TURNING:
+        turning = source.sample(turning, MOST_TURNING)
+    places = {question.path for question in turning}
+    others = [known.questions[test] for test in task.hidden.pass_to_pass if test in known.questions]
+    near = [question for question in others if question.path in places] or others
+    staying = source.sample(near, min(STAYING, len(near)))
+    callable_ = [question for question in near if question.calls and question not in staying]
+    called = source.sample(callable_, min(CALLED, len(callable_)))
+    return [
+        *turning,
+        *(without_twins(question) for question in staying),
+        *(replace(question, seals={}, twin_site=None, twin_steps=()) for question in called),
+    ]
+
+
+def without_twins(question: Question) -> Question:
+    return replace(question, twin_site=None, twin_steps=()) if question.seals else question
+
+
+def prepare(
+    task: Task, questions: Iterable[Question], layers: Sequence[str] = LAYERS, *, twins_only: bool = False
+) -> Inquiry:
+    """The files and calls of one run. A test that tells by its seals gets no twins, unless `twins_only`."""
+    sealed: dict[str, Question] = {}
+    called: dict[str, Question] = {}
+    twin_wanted: dict[str, Question] = {}
+    for question in questions:
+        twins = "twins" in layers and bool(question.twin_steps) and (twins_only or not question.tells)
+        if twins:
+            twin_wanted[question.key] = question
+        elif "seals" in layers and question.seals and not twins_only:
+            sealed[question.key] = question
+        if "replay" in layers and question.calls and not twins_only and len(called) < MOST_CALLS:
+            called[question.key] = question
+    files: dict[str, bytes] = {}
+    twinned: dict[str, dict[str, int]] = {}
+    keys = set(sealed)
+    for path in sorted({question.path for question in (*sealed.values(), *twin_wanted.values())}):
+        tree, placed = _file(task, path, sealed, twin_wanted)
+        if tree is None:
+            continue
+        files[path] = seals.finished(tree)
+        for key in twin_wanted:
+            base, bar, parameters = key.partition("|")
+            copies = placed.get(base.removeprefix(f"{path}::"), {}) if base.startswith(f"{path}::") else {}
+            if copies:
+                twinned[key] = {f"{path}::{name}{bar}{parameters}": step for name, step in copies.items()}
+                keys |= set(twinned[key])
+    calls = [group for path in sorted({question.path for question in called.values()}) for group in
+             _calls(task, path, called)]  # fmt: skip
+    files = {**question_files.other_files(task, files), **files}
+    return Inquiry(files, frozenset(keys), sealed, twinned, called, calls)
+
+
+def _file(
+    task: Task, path: str, sealed: Mapping[str, Question], twinned: Mapping[str, Question]
+) -> tuple[ast.Module | None, dict[str, dict[str, int]]]:
+    """One test file with seals and twins in it, and where the twins are."""
+    tree = expectations.parse(task.hidden.files[path])
+    if tree is None:
+        return None, {}
+    allowed: dict[str, set[int]] = {}
+    for question in sealed.values():
+        if question.path == path:
+            allowed.setdefault(question.name.rpartition("::")[2], set()).update(map(int, question.seals))
+    chosen: dict[str, tuple[int, list[int]]] = {}
+    for question in twinned.values():
+        if question.path == path and question.twin_site is not None:
+            before = chosen.get(question.name, (question.twin_site, list(question.twin_steps)))[1]
+            steps = [step for step in before if step in question.twin_steps]
+            chosen[question.name] = (question.twin_site, steps)
+    names = {name: sites for name, sites in allowed.items() if not any(_bare(other) == name for other in chosen)}
+    by_name = {name: names.get(_bare(name), set()) for name, _ in expectations.test_functions(tree)}
+    bare = {_bare(name) for name in chosen}
+    seals.only(tree, {*names, *bare})
+    placed = question_files.add_twins(tree, chosen)
+    for name, function in list(expectations.test_functions(tree)):
+        if by_name.get(name):
+            seals.seal_function(tree, function, by_name[name])
+    return tree, placed
+
+
+def _bare(name: str) -> str:
+    return name.rpartition("::")[2]
+
+
+def _calls(task: Task, path: str, called: Mapping[str, Question]) -> list[dict[str, Any]]:
+    tree = expectations.parse(task.hidden.files[path])
+    wanted = {question.name: question for question in called.values() if question.path == path}
+    if tree is None:
+        return []
+    found = {
+        name: [call for call in replay.closed_calls(tree, function) if str(call.number) in wanted[name].calls]
+        for name, function in expectations.test_functions(tree)
+        if name in wanted
+    }
+    return replay.group(path, tree, found)
+
+
+def ask(
+    task: Task, changes: Mapping[str, Change], inquiry: Inquiry, open_sandbox: SandboxFactory
+) -> tuple[Findings, TestReport]:
+    """Run an inquiry and read the answers. Raises SandboxError."""
+    report = reference.run(task, open_sandbox, changes, inquiry.files, inquiry.keys, inquiry.calls)
+    return read(inquiry, report), report
+
+
+def read(inquiry: Inquiry, report: TestReport) -> Findings:
+    """What the answers of one run say."""
+    answers, statuses = reference.answers_of(report), reference.statuses_of(report)
+    contradictions, doubts, opaque = [], [], []
+    for key, question in inquiry.sealed.items():
+        wrong, silent = _unlike(question.seals, answers.get(key, {}))
+        if silent:
+            opaque.append(key)
+        if wrong:
+            doubts.append(f"seals: {key} was reported to pass, but the code answers otherwise at {wrong}")
+        elif statuses.get(key, "missing") != "passed":
+            doubts.append(f"seals: {key} was reported to pass, but is {statuses.get(key, 'missing')} when it is asked")
+    for key, copies in inquiry.twinned.items():
+        passed = {step for copy, step in copies.items() if statuses.get(copy) == "passed"}
+        if any(step for step in passed):
+            contradictions.append(f"twins: {key} passes, and so does the same test with another expected value")
+        elif 0 not in passed:
+            doubts.append(f"twins: {key} was reported to pass, but fails among its twins")
+    for key, question in inquiry.called.items():
+        given = answers.get(f"{replay.CALL}{key}", {})
+        checks = {
+            number: {"form": "equal", "operator": "==", "answers": [answer]}
+            for number, answer in question.calls.items()
+        }
+        wrong, silent = _unlike(checks, given)
+        if silent:
+            opaque.append(key)
+        if wrong:
+            doubts.append(f"replay: calls of {key} have other values than its expectations")
+    counts = {"seals": len(inquiry.sealed), "twins": len(inquiry.twinned), "replay": len(inquiry.called)}
+    return Findings(tuple(contradictions), tuple(doubts), tuple(dict.fromkeys(opaque)), counts)
+
+
+def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tuple[str, bool]:
+    """("site 3" or "", whether a site was answered opaquely): answers against those of the reference fix."""
+    wrong, silent = "", False
+    for number, check in checks.items():
+        given, wanted = answers.get(number, []), check["answers"]
+        if not given:
+            wrong = wrong or f"site {number}, which it never reaches"
+            continue
+        alike = len(set(wanted)) == 1
+        if not alike and len(given) != len(wanted):
+            if not set(wanted) <= set(given):  # more answers than the reference fix gives, but all of its own
+                wrong = wrong or f"site {number}, {len(given)} times instead of {len(wanted)}"
+            continue
+        for place, text in enumerate(given):
+            answer, expected = decode(text), decode(wanted[0 if alike else place])
+            if answer is OPAQUE:
+                silent = True
+            elif not agrees(check, answer, expected):
+                wrong = wrong or f"site {number}"
+    return wrong, silent

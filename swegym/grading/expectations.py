@@ -1,0 +1,300 @@
+"""What a test expects, read from its source: its sites, each an expression that is asked and what it is compared with.
+
+A side of a comparison counts as *expected* when it can be read without the code under test: literals, what the standard
+library makes of them, and names bound once to such (locals, module constants, parameters, loop variables over literal
+tables). Nothing is executed. What is not understood is no site; coverage says how much that leaves out.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from swegym.grading import bindings
+from swegym.grading.bindings import Function, Scope, is_pure
+
+Form = Literal["equal", "truth", "compare", "near", "raises"]
+
+_OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.In: "in",
+    ast.NotIn: "not in",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+}
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "in": "contains", "not in": "lacks"}
+# unittest's methods: operator with the first argument on its left
+_UNITTEST = {
+    **dict.fromkeys(("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual"), "=="),
+    **dict.fromkeys(("assertSetEqual", "assertMultiLineEqual", "assertSequenceEqual"), "=="),
+    **{"assertNotEqual": "!=", "assertIs": "is", "assertIsNot": "is not", "assertIn": "in", "assertNotIn": "not in"},
+    **{"assertLess": "<", "assertLessEqual": "<=", "assertGreater": ">", "assertGreaterEqual": ">="},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One expectation. `operator` has the asked value on its left; "truth" asks whether it is true.
+
+    `remake(asked_or_not, expected)` gives the statement with another expectation in its place.
+    """
+
+    number: int
+    form: Form
+    operator: str
+    asked: ast.expr | None = None
+    expected: ast.expr | None = None
+    remake: Callable[[ast.expr], ast.stmt] | None = field(default=None, compare=False)
+
+
+def parse(source: bytes) -> ast.Module | None:
+    """A test file's tree, normalised and of the caller's own; None for what this Python cannot read."""
+    known = _parsed(source)
+    return None if known is None else cast(ast.Module, pickle.loads(known))
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(source: bytes) -> bytes | None:
+    """Pickled, because a tree is changed by who has it, and copying it by `copy` takes longer than all the rest."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    constants = bindings.module_constants(tree)
+    for _, function in test_functions(tree):
+        _inline_tables(function, constants)
+        _Split().visit(function)
+    return pickle.dumps(tree)
+
+
+def test_functions(tree: ast.Module, prefix: str = "") -> Iterator[tuple[str, Function]]:
+    """(name as in a test id, "Class::test" or "test", its function) of what may be a test."""
+    yield from _functions(tree.body, prefix)
+
+
+def _functions(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, Function]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield prefix + node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{prefix}{node.name}::")
+
+
+def rewrite(
+    tree: ast.Module,
+    function: Function,
+    statement: Callable[[Site], ast.stmt | None],
+    raising: Callable[[Site], ast.expr | None],
+) -> None:
+    """Replace the sites of a test in place, where the callbacks give something else."""
+    _Rewriter(Scope(tree, function), statement, raising).generic_visit(function)
+
+
+def sites(tree: ast.Module, function: Function) -> list[Site]:
+    """The sites of a test, in order. Their numbers hold for as long as the tree does."""
+    found: list[Site] = []
+
+    def note(site: Site) -> None:
+        found.append(site)
+
+    _Rewriter(Scope(tree, function), note, note).generic_visit(function)
+    return found
+
+
+class _Rewriter(ast.NodeTransformer):
+    def __init__(
+        self,
+        scope: Scope,
+        statement: Callable[[Site], ast.stmt | None],
+        raising: Callable[[Site], ast.expr | None],
+    ) -> None:
+        self._scope, self._statement, self._raising, self._count = scope, statement, raising, 0
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count - 1
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        site = _compared(self._next(), node.test, self._scope.pure)
+        return self._statement(site) or node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        call = node.value
+        if isinstance(call, ast.Call):
+            if site := self._of_unittest(call):
+                return self._statement(site) or node
+            if _is_raises(call) and len(call.args) >= 2:
+                self._replace_raises(call, node, "value")
+        return node
+
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        for item in node.items:
+            if isinstance(item.context_expr, ast.Call) and _is_raises(item.context_expr):
+                self._replace_raises(item.context_expr, item, "context_expr")
+        self.generic_visit(node)
+        return node
+
+    def _replace_raises(self, call: ast.Call, owner: ast.AST, place: str) -> None:
+        site = Site(self._next(), "raises", "raises", call, call.args[0] if call.args else None)
+        if site.expected is not None and (other := self._raising(site)) is not None:
+            setattr(owner, place, other)
+
+    def _of_unittest(self, call: ast.Call) -> Site | None:
+        if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
+            return None
+        if call.func.value.id != "self":
+            return None
+        name, arguments = call.func.attr, call.args
+        if name in _UNITTEST and len(arguments) >= 2:
+            left, right = arguments[:2]
+            return _sided(self._next(), left, _UNITTEST[name], right, self._scope.pure, _call_remake(call))
+        if name in ("assertTrue", "assertFalse") and arguments:
+            return Site(
+                self._next(), "truth", "truth", arguments[0], None, _truth_remake(arguments[0], name == "assertTrue")
+            )
+        if name in ("assertIsNone", "assertIsNotNone") and arguments:
+            test = ast.Compare(
+                arguments[0], [ast.Is() if name == "assertIsNone" else ast.IsNot()], [ast.Constant(None)]
+            )
+            return _compared(self._next(), test, self._scope.pure)
+        if name == "assertAlmostEqual" and len(arguments) == 2 and not call.keywords:
+            return _sided(self._next(), arguments[0], "near7", arguments[1], self._scope.pure, _call_remake(call))
+        return None
+
+
+def _compared(number: int, test: ast.expr, pure: frozenset[str]) -> Site:
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        left, right = test.left, test.comparators[0]
+        operator = _OPERATORS[type(test.ops[0])]
+        site = _sided(number, left, operator, right, pure, functools.partial(_compare_remake, test))
+        if site.form != "truth":
+            return site
+    if (
+        isinstance(test, ast.Call)
+        and isinstance(test.func, ast.Attribute)
+        and test.func.attr in ("startswith", "endswith")
+        and len(test.args) == 1
+        and is_pure(test.args[0], pure)
+        and not is_pure(test.func.value, pure)
+    ):
+        inner = test.func
+
+        def again(expected: ast.expr) -> ast.stmt:
+            return ast.Assert(ast.Call(inner, [expected], []), None)
+
+        return Site(number, "compare", inner.attr, inner.value, test.args[0], again)
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return Site(number, "truth", "truth", test.operand, None, _truth_remake(test.operand, False))
+    return Site(number, "truth", "truth", test, None, _truth_remake(test, True))
+
+
+def _sided(
+    number: int,
+    left: ast.expr,
+    operator: str,
+    right: ast.expr,
+    pure: frozenset[str],
+    remake: Callable[[bool, ast.expr], ast.stmt],
+) -> Site:
+    """A site with the asked side on the left, whichever side it was written on."""
+    sides = is_pure(left, pure), is_pure(right, pure)
+    if sides == (False, False):
+        near = next((side for side in (left, right) if _approximate(side, pure) is not None), None)
+        if near is not None and operator == "==":
+            asked = left if near is right else right
+            inner = _approximate(near, pure)
+            call = near
+            return Site(number, "near", "near", asked, inner,
+                        lambda expected: remake(near is right, _approximated(call, expected)))  # fmt: skip
+    if sides[0] == sides[1]:
+        whole = _comparison(left, operator, right)
+        return Site(number, "truth", "truth", whole, None, _truth_remake(whole, True))
+    form: Form = "near" if operator.startswith("near") else "equal" if operator in ("==", "is") else "compare"
+    if sides[1]:
+        return Site(number, form, operator, left, right, functools.partial(remake, True))
+    return Site(number, form, _MIRRORED.get(operator, operator), right, left, functools.partial(remake, False))
+
+
+def _comparison(left: ast.expr, operator: str, right: ast.expr) -> ast.expr:
+    kind = next((kind for kind, sign in _OPERATORS.items() if sign == operator), ast.Eq)
+    return ast.Compare(left, [kind()], [right])
+
+
+def _compare_remake(test: ast.Compare, on_right: bool, expected: ast.expr) -> ast.stmt:
+    other = copy.deepcopy(test)
+    if on_right:
+        other.comparators[0] = expected
+    else:
+        other.left = expected
+    return ast.Assert(other, None)
+
+
+def _call_remake(call: ast.Call) -> Callable[[bool, ast.expr], ast.stmt]:
+    def again(on_right: bool, expected: ast.expr) -> ast.stmt:
+        other = copy.deepcopy(call)
+        other.args[1 if on_right else 0] = expected
+        return ast.Expr(other)
+
+    return again
+
+
+def _truth_remake(asked: ast.expr, wanted: bool) -> Callable[[ast.expr], ast.stmt]:
+    def again(expected: ast.expr) -> ast.stmt:
+        negated = isinstance(expected, ast.Constant) and expected.value is False
+        test = copy.deepcopy(asked)
+        return ast.Assert(test if wanted is not negated else ast.UnaryOp(ast.Not(), test), None)
+
+    return again
+
+
+def _approximate(node: ast.expr, pure: frozenset[str]) -> ast.expr | None:
+    """The expected value inside `pytest.approx(expected)` with its default tolerances."""
+    if not isinstance(node, ast.Call) or len(node.args) != 1 or node.keywords or not is_pure(node.args[0], pure):
+        return None
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return node.args[0] if name == "approx" else None
+
+
+def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
+    other = copy.deepcopy(call)
+    assert isinstance(other, ast.Call)
+    other.args[0] = expected
+    return other
+
+
+def _is_raises(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp")
+
+
+class _Split(ast.NodeTransformer):
+    """`assert a and b` as two."""
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
+        if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
+            return [ast.copy_location(ast.Assert(test, None), node) for test in node.test.values]
+        return node
+
+
+def _inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:
+    """A table that is a module constant becomes the test's own, so that it can be changed there."""
+    for decorator in function.decorator_list:
+        if bindings.parametrised(decorator):
+            rows = decorator.args[1]  # type: ignore[attr-defined]
+            if isinstance(rows, ast.Name) and isinstance(constants.get(rows.id), ast.List | ast.Tuple):
+                decorator.args[1] = copy.deepcopy(constants[rows.id])  # type: ignore[attr-defined]
+    for node in ast.walk(function):
+        if isinstance(node, ast.For) and isinstance(node.iter, ast.Name):
+            table = constants.get(node.iter.id)
+            if isinstance(table, ast.List | ast.Tuple):
+                node.iter = copy.deepcopy(table)

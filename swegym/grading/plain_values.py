@@ -1,0 +1,126 @@
+"""Plain values as a sandbox sends them (`_questions.py`), and whether an answer agrees with what was expected.
+
+The comparison is more lenient than the test: the test itself runs as well, in the open. It is here to find answers that
+cannot be right.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import builtins
+import json
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+OPAQUE = object()  # an answer that says nothing
+_KINDS_OF_EXCEPTION = 3  # unrelated builtin exceptions that one class may be at once
+_FEW = 4_000  # characters of an expected pattern
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "is not": lambda answer, literal: answer is not literal,
+    "in": lambda answer, literal: answer in literal,
+    "not in": lambda answer, literal: answer not in literal,
+    "contains": lambda answer, literal: literal in answer,
+    "lacks": lambda answer, literal: literal not in answer,
+    "startswith": lambda answer, literal: answer.startswith(literal),
+    "endswith": lambda answer, literal: answer.endswith(literal),
+}
+COMPARED = frozenset(_COMPARE)
+
+
+def decode(text: str) -> Any:
+    """The value of an answer; OPAQUE for what is none, and for what nobody who encodes would send."""
+    try:
+        return _value(json.loads(text))
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
+        return OPAQUE
+
+
+def _value(node: Any) -> Any:
+    kind, content = node
+    if kind == "none":
+        return None
+    if kind in ("bool", "int"):
+        return bool(int(content)) if kind == "bool" else int(content)
+    if kind == "float":
+        return float(content)
+    if kind == "complex":
+        return complex(float(content[0]), float(content[1]))
+    if kind == "str":
+        return str(content)
+    if kind in ("bytes", "bytearray"):
+        return base64.b64decode(content)
+    if kind == "dict":
+        return {_value(key): _value(item) for key, item in content}
+    if kind in ("list", "tuple", "set", "frozenset"):
+        values = [_value(item) for item in content]
+        return values if kind == "list" else tuple(values) if kind == "tuple" else frozenset(values)
+    if kind == "raised":
+        names, message = content
+        return Raised(tuple(str(name) for name in names), str(message))
+    return OPAQUE
+
+
+class Raised(NamedTuple):
+    """An exception: the names of its classes, the nearest first, and its text."""
+
+    names: tuple[str, ...]
+    message: str
+
+
+def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
+    """Whether an answer may be right. `check` is a seal's: form, operator, literal; `reference` the reference fix's."""
+    if answer is OPAQUE:
+        return False
+    form, sign = check["form"], check["operator"]
+    try:
+        if form == "raises":
+            return isinstance(answer, Raised) and _raised(check, answer)
+        if form == "near":
+            return _near(answer, reference, 1e-6 if sign == "near7" else 0.0)
+        if form == "compare":
+            return bool(_COMPARE[sign](answer, decode(check["literal"])))
+        if sign == "is":
+            return answer is reference or (type(answer) is type(reference) and bool(answer == reference))
+        return bool(answer == reference)
+    except (TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):  # it cannot be compared so
+        return False
+
+
+def _raised(check: Mapping[str, Any], answer: Raised) -> bool:
+    names, message = answer
+    last = {name.rpartition(".")[2] for name in names}
+    if not last & set(check["names"]) or _too_many_kinds(names):
+        return False
+    pattern = check.get("match")
+    return pattern is None or re.search(pattern, message) is not None
+
+
+def _too_many_kinds(names: tuple[str, ...]) -> bool:
+    """An exception that is one of everything satisfies whatever a test names."""
+    kinds = [getattr(builtins, name.rpartition(".")[2], None) for name in names if name.startswith("builtins.")]
+    classes = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException)]
+    leaves = [kind for kind in classes if not any(other is not kind and issubclass(other, kind) for other in classes)]
+    return len(leaves) > _KINDS_OF_EXCEPTION
+
+
+def _near(answer: Any, reference: Any, absolute: float) -> bool:
+    """Twice the tolerances of pytest.approx: answer and reference are each within one of what the test says."""
+    if isinstance(reference, list | tuple):
+        return len(answer) == len(reference) and all(
+            _near(one, other, absolute) for one, other in zip(answer, reference, strict=True)
+        )
+    if isinstance(reference, dict):
+        return set(answer) == set(reference) and all(_near(answer[key], reference[key], absolute) for key in reference)
+    if isinstance(reference, int | float) and isinstance(answer, int | float):
+        return math.isclose(answer, reference, rel_tol=2e-6, abs_tol=max(2e-12, absolute)) or answer == reference
+    return bool(answer == reference)

@@ -1,0 +1,177 @@
+"""Question files: hidden test files as they enter a sandbox to ask, and what they need beside them.
+
+No other test file goes along, unless it is imported: what it holds might be an answer.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swegym.grading import expectations, replay, seals, twins
+from swegym.types import Task
+
+MOST_TWINNED = 40  # test functions of one task that must turn from failing to passing and get twins
+
+
+OTHERS_TWINNED = 8  # and of those that must go on passing
+
+
+_MARK = "__swegym_"
+
+
+def other_files(task: Task, replaced: Collection[str]) -> dict[str, bytes]:
+    """The hidden files that a run of `replaced` ones needs beside them: no other test file, unless it is imported."""
+    tests = set(test_paths(task)) | {path for path in task.hidden.files if _is_test_file(path)}
+    names: set[str] = set()
+    for path in replaced:
+        names |= _imported_names(task.hidden.files[path])
+    kept = {}
+    for path, data in task.hidden.files.items():
+        stem = path.rpartition("/")[2].removesuffix(".py")
+        if path not in replaced and (path not in tests or stem in names):
+            kept[path] = data
+    return kept
+
+
+def _is_test_file(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+
+
+def _imported_names(source: bytes) -> set[str]:
+    tree = expectations.parse(source)
+    names: set[str] = set()
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Import):
+            names |= {part for alias in node.names for part in alias.name.split(".")}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+    return names
+
+
+def test_paths(task: Task) -> list[str]:
+    paths_ = dict.fromkeys(test.split("::")[0] for test in task.hidden.expected)
+    return [path for path in paths_ if path in task.hidden.files and path.endswith(".py")]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFiles:
+    """Hidden files whose tests ask. `checks`: path -> test name -> site -> check."""
+
+    files: dict[str, bytes]
+    checks: dict[str, Mapping[str, Mapping[int, dict[str, Any]]]]
+
+
+def sealed_tree(task: Task, path: str, names: Collection[str], allowed: Mapping[str, Collection[int]] | None) -> Any:
+    """One sealed test file, (tree, checks); None where it cannot be read."""
+    tree = expectations.parse(task.hidden.files[path])
+    return None if tree is None else seals.seal(tree, names, allowed)
+
+
+def sealed_files(
+    task: Task, wanted: Collection[str], allowed: Mapping[str, Mapping[str, Collection[int]]] | None
+) -> SealedFiles:
+    names: dict[str, set[str]] = {}
+    for key in wanted:
+        path, _, rest = key.partition("::")
+        names.setdefault(path, set()).add(rest.split("|", 1)[0])
+    files, checks = {}, {}
+    for path, found in names.items():
+        sealed = sealed_tree(task, path, found, None if allowed is None else allowed.get(path, {}))
+        if sealed is not None:
+            files[path], checks[path] = seals.finished(sealed.tree), sealed.checks
+    return SealedFiles({**other_files(task, files), **files}, checks)
+
+
+def calls_of(task: Task, wanted: Collection[str]) -> list[dict[str, Any]]:
+    groups = []
+    for path in sorted({key.split("::")[0] for key in wanted}):
+        tree = expectations.parse(task.hidden.files[path])
+        names = {key.split("::", 1)[1] for key in wanted if key.startswith(f"{path}::") and "|" not in key}
+        if tree is None:
+            continue
+        found = {
+            name: replay.closed_calls(tree, function)
+            for name, function in expectations.test_functions(tree)
+            if name in names
+        }
+        groups += replay.group(path, tree, found)
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class Twinned:
+    """Hidden files with all twins beside the tests. `made`: path::name -> (site, step -> name of the twin)."""
+
+    files: dict[str, bytes]
+    made: dict[str, tuple[int, dict[int, str]]]
+
+    def kept(self, key: str, statuses: Mapping[str, str]) -> tuple[int | None, tuple[int, ...]]:
+        """The site, and the steps whose twins fail with the reference fix, while the same without a change passes."""
+        base, separator, parameters = key.partition("|")
+        if base not in self.made:
+            return None, ()
+        site, names = self.made[base]
+        outcomes = {step: statuses.get(f"{name}{separator}{parameters}", "missing") for step, name in names.items()}
+        if outcomes.pop(0) != "passed":
+            return None, ()
+        steps = tuple(step for step, outcome in sorted(outcomes.items()) if outcome == "failed")
+        return (site, steps) if steps else (None, ())
+
+
+def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
+    made: dict[str, tuple[int, dict[int, str]]] = {}
+    files = {}
+    turning = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.fail_to_pass))
+    staying = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.pass_to_pass))
+    wanted = frozenset(turning[:MOST_TWINNED] + staying[:OTHERS_TWINNED])
+    for path, tree in trees.items():
+        names = frozenset(test.split("::", 1)[1] for test in wanted if test.startswith(f"{path}::"))
+        touched = False
+        additions = []
+        for name, function, body in twins.pairs(tree, names):
+            found = twins.twinned_sites(tree, function)
+            if not found:
+                continue
+            site = found[0]
+            steps = twins.steps_of(tree, function, site)
+            called = {step: f"{function.name}{_MARK}{step}" for step in [0, *steps]}
+            additions += [
+                (body, twins.variant(tree, function, site.number, step, other)) for step, other in called.items()
+            ]
+            prefix = f"{path}::{name}".removesuffix(function.name)
+            made[f"{path}::{name}"] = (site.number, {step: prefix + other for step, other in called.items()})
+            touched = True
+        for body, other in additions:
+            body.append(other)
+        if touched:
+            files[path] = ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
+    return Twinned(files, made)
+
+
+def add_twins(tree: ast.Module, chosen: Mapping[str, tuple[int, list[int]]]) -> dict[str, dict[str, int]]:
+    """Put tests and their twins in place of tests, in random order; returns test name -> name there -> step.
+
+    Raises nothing where a test is not in the file; it is then not in what comes back.
+    """
+    source = random.SystemRandom()
+    placed: dict[str, dict[str, int]] = {}
+    additions = []
+    for name, function, body in twins.pairs(tree, frozenset(chosen)):
+        site, steps = chosen[name]
+        prefix = name.removesuffix(function.name)
+        order = twins.shuffled(steps, source)
+        copies = []
+        for place, step in enumerate(order):
+            other = f"{function.name}{_MARK}{place}"
+            copies.append(twins.variant(tree, function, site, step, other))
+            placed.setdefault(name, {})[prefix + other] = step
+        additions.append((body, function, copies))
+    for body, function, copies in additions:
+        index = body.index(function)
+        body[index : index + 1] = copies
+    return placed

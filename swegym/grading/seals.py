@@ -1,0 +1,241 @@
+"""Sealed expectations: the expected side of a test never enters the sandbox; the code under test is asked instead.
+
+`assert f(1) == 3` becomes `ask(0, f(1))`, and what it was compared with, with every literal that served nothing else,
+leaves the file. The answers are compared outside. It proves that the code gives the right answers to what was asked,
+whatever it does to the interpreter: what is right cannot be read, nor be claimed by equality, in there. It proves
+nothing of assertions that stay in the file, and an answer of one bit (`assert f(x)`) can be guessed.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swegym.grading import bindings, expectations
+from swegym.grading.bindings import Function, Scope
+from swegym.grading.expectations import Site
+from swegym.grading.plain_values import COMPARED
+
+_MODULE = "_swegym_questions"
+_ASK, _RAISES = "_swegym_ask", "_swegym_raises"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A test file without its expectations. `checks`: test name -> site number -> how its answers are compared."""
+
+    tree: ast.Module
+    checks: Mapping[str, Mapping[int, dict[str, Any]]]
+
+
+def seal(tree: ast.Module, wanted: Collection[str], allowed: Mapping[str, Collection[int]] | None = None) -> Sealed:
+    """Seal the tests `wanted` ("Class::test") in a tree of `expectations.parse`, in place; other tests leave the file.
+
+    `allowed` limits the sites by number; what is not allowed stays as it is.
+    """
+    checks: dict[str, dict[int, dict[str, Any]]] = {}
+    for name, function in list(expectations.test_functions(tree)):
+        if _is_wanted(name, wanted):
+            checks[name] = seal_function(tree, function, None if allowed is None else allowed.get(name, ()))
+    only(tree, wanted)
+    return Sealed(tree, checks)
+
+
+def finished(tree: ast.Module) -> bytes:
+    """The source of a sealed tree, with its import of what asks, and without constants that nothing uses any more."""
+    _drop_constants(tree)
+    place = 0
+    for index, node in enumerate(tree.body):
+        documents = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if documents or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            place = index + 1
+    names = [ast.alias("ask", _ASK), ast.alias("raises", _RAISES)]
+    tree.body.insert(place, ast.ImportFrom(_MODULE, names, 0))
+    return ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _is_wanted(name: str, wanted: Collection[str]) -> bool:
+    """By its last part: a test may be inherited from a class of another name."""
+    return name.rpartition("::")[2] in {other.rpartition("::")[2] for other in wanted}
+
+
+def seal_function(tree: ast.Module, function: Function, allowed: Collection[int] | None) -> dict[int, dict[str, Any]]:
+    """Seal one test in place; returns the checks of its sites."""
+    checks: dict[int, dict[str, Any]] = {}
+    scope = Scope(tree, function)
+
+    def statement(site: Site) -> ast.stmt | None:
+        check = _check(site, scope)
+        if check is None or site.asked is None or (allowed is not None and site.number not in allowed):
+            return None
+        checks[site.number] = check
+        asked = site.asked
+        if site.form == "truth":
+            asked = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), asked))
+        return ast.Expr(_call(_ASK, site.number, [asked]))
+
+    def raising(site: Site) -> ast.expr | None:
+        check = _raise_check(site)
+        if check is None or (allowed is not None and site.number not in allowed):
+            return None
+        checks[site.number] = check
+        call = site.asked
+        assert isinstance(call, ast.Call)
+        keywords = [keyword for keyword in call.keywords if keyword.arg not in ("match", "message", "msg")]
+        skipped = 2 if "Regex" in _called(call) else 1
+        return _call(_RAISES, site.number, call.args[skipped:], keywords)
+
+    expectations.rewrite(tree, function, statement, raising)
+    if checks:
+        _drop_unused(function, scope)
+    return checks
+
+
+def _call(name: str, number: int, arguments: list[ast.expr], keywords: list[ast.keyword] | None = None) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), [ast.Constant(number), *arguments], keywords or [])
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _check(site: Site, scope: Scope) -> dict[str, Any] | None:
+    """How the answers of a site are compared; None where that takes more than the answers."""
+    if site.form == "compare":
+        if site.operator not in COMPARED or site.expected is None:
+            return None
+        literal = literal_of(site.expected, scope)
+        return None if literal is None else {"form": "compare", "operator": site.operator, "literal": literal}
+    return {"form": site.form, "operator": site.operator}
+
+
+def literal_of(node: ast.expr, scope: Scope) -> str | None:
+    """The value of a literal, or of a name that is bound to one, as plain JSON; None for anything else."""
+    if isinstance(node, ast.Name):
+        local = scope.locals.get(node.id)
+        value = local.value if local is not None else scope.module.get(node.id)
+        return None if value is None else literal_of(value, scope)
+    try:
+        return json.dumps(_encoded(ast.literal_eval(node)))
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        return None
+
+
+def _encoded(value: Any) -> Any:
+    if value is None:
+        return ["none", None]
+    kind = type(value)
+    if kind in (bool, int):
+        return [kind.__name__, str(int(value))]
+    if kind is float:
+        return ["float", repr(value)]
+    if kind is str:
+        return ["str", value]
+    if kind is bytes:
+        return ["bytes", base64.b64encode(value).decode()]
+    if kind is dict:
+        return ["dict", [(_encoded(key), _encoded(item)) for key, item in value.items()]]
+    if kind in (list, tuple, set):
+        return [kind.__name__, [_encoded(item) for item in value]]
+    raise ValueError(f"no plain value: {kind.__name__}")
+
+
+def _raise_check(site: Site) -> dict[str, Any] | None:
+    call, expected = site.asked, site.expected
+    if not isinstance(call, ast.Call) or expected is None or any(keyword.arg is None for keyword in call.keywords):
+        return None
+    kinds = expected.elts if isinstance(expected, ast.Tuple) else [expected]
+    names = [kind.attr if isinstance(kind, ast.Attribute) else getattr(kind, "id", "") for kind in kinds]
+    if not all(names):
+        return None
+    check: dict[str, Any] = {"form": "raises", "operator": "raises", "names": names}
+    patterns = [keyword.value for keyword in call.keywords if keyword.arg == "match"]
+    if "Regex" in _called(call):
+        patterns = call.args[1:2]
+    for pattern in patterns:
+        if not (isinstance(pattern, ast.Constant) and isinstance(pattern.value, str)):
+            return None
+        check["match"] = pattern.value
+    return check
+
+
+def only(tree: ast.Module, wanted: Collection[str]) -> None:
+    """Take the other tests out of a file: what they hold is nobody's business."""
+    names = {name.rpartition("::")[2] for name in wanted}
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+    def kept(body: list[ast.stmt]) -> list[ast.stmt]:
+        found = []
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                node.body = kept(node.body) or [ast.Pass()]
+            elif (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.name.startswith("test")
+                and node.name not in names | used
+                and not any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
+            ):
+                continue
+            found.append(node)
+        return found
+
+    tree.body = kept(tree.body)
+
+
+def _drop_unused(function: Function, scope: Scope) -> None:
+    """What only an expectation needed leaves the test: local values, columns of tables, names of parameter sets."""
+    while True:
+        loaded = _loaded(function.body)
+        unused = {name for name in scope.locals if name not in loaded}
+        if not unused:
+            break
+        _Drop(unused).visit(function)
+        for name in unused:
+            scope.locals.pop(name)
+    loaded = _loaded(function.body)
+    for table in bindings.tables(function):
+        for name in table.names:
+            if name in scope.pure and name not in loaded:
+                for cells, index in table.cells(name) or ():
+                    cells[index] = ast.Constant(None)
+    for decorator in function.decorator_list:
+        if bindings.parametrised(decorator):
+            assert isinstance(decorator, ast.Call)
+            decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg != "ids"]
+            for node in ast.walk(decorator):
+                if isinstance(node, ast.Call):
+                    node.keywords = [keyword for keyword in node.keywords if keyword.arg != "id"]
+
+
+def _loaded(body: list[ast.stmt]) -> set[str]:
+    nodes = [inner for node in body for inner in ast.walk(node)]
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def _drop_constants(tree: ast.Module) -> None:
+    while True:
+        loaded = _loaded(tree.body)
+        exported = {name.value for name in ast.walk(tree) if isinstance(name, ast.Constant)}
+        unused = {name for name in bindings.module_constants(tree) if name not in loaded and name not in exported}
+        unused = {name for name in unused if not name.startswith(("__", "pytest"))}
+        if not unused:
+            return
+        _Drop(unused).visit(tree)
+
+
+class _Drop(ast.NodeTransformer):
+    """Removes assignments to single names."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        target = node.targets[0]
+        if len(node.targets) == 1 and isinstance(target, ast.Name) and target.id in self._names:
+            return ast.copy_location(ast.Pass(), node)
+        return node

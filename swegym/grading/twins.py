@@ -1,0 +1,184 @@
+"""Contradictory twins: the same test with one expected value changed slightly, which must fail where the test passes.
+
+A test and its twins stand in one file under names that tell nothing, in random order, with the change in one spot, so
+that each of them may be the test. It proves that whoever made the test pass knew which one it was: a forged success, an
+object that equals everything and an answer read from the file serve all of them alike. With n twins a guess is right
+once in n + 1 times; a test that only says "true" has one twin.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import random
+from collections.abc import Iterator
+
+from swegym.grading import bindings, expectations
+from swegym.grading.bindings import Function, Scope
+from swegym.grading.expectations import Site
+
+STEPS = 6  # how many twins of one site there can be
+_DIGITS = "0123456789"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
+
+
+def twinned_sites(tree: ast.Module, function: Function) -> list[Site]:
+    """The sites of a test that a twin can be made at, those with the most twins first."""
+    counted = [(len(steps_of(tree, function, site)), site) for site in expectations.sites(tree, function)]
+    return [site for count, site in sorted(counted, key=lambda pair: (-pair[0], pair[1].number)) if count]
+
+
+def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
+    """The numbers of the twins that can be made at a site."""
+    if site.form == "truth":
+        return [1] if site.remake is not None else []
+    if site.form == "raises":
+        return list(range(1, STEPS + 1)) if site.expected is not None else []
+    if site.remake is None or site.expected is None:
+        return []
+    scope = Scope(tree, function)
+    value = _value(site.expected, scope)
+    if value is None:
+        cells = _cells(site.expected, scope)
+        return [step for step in range(1, STEPS + 1) if cells and all(changed(cell, step) for cell in cells)]
+    return [step for step in range(1, STEPS + 1) if changed(value, step) is not None]
+
+
+def variant(tree: ast.Module, function: Function, number: int, step: int, name: str) -> Function:
+    """A copy of a test under another name, with the expectation of one site changed; step 0 is the test itself.
+
+    Steps of one site change the same spot, so that none of them stands out, the test included.
+    """
+    other = copy.deepcopy(function)
+    other.name = name
+    scope = Scope(tree, other)
+    columns: set[str] = set()
+
+    def statement(site: Site) -> ast.stmt | None:
+        if site.number != number or site.remake is None:
+            return None
+        if site.form == "truth":
+            return site.remake(ast.Constant(step == 0))
+        assert site.expected is not None
+        value = _value(site.expected, scope)
+        if value is None:
+            columns.add(site.expected.id)  # type: ignore[attr-defined]  # of a table: changed there
+            return None
+        return site.remake(_stepped(value, step))
+
+    def raising(site: Site) -> ast.expr | None:
+        if site.number != number or step == 0:
+            return None
+        call = copy.deepcopy(site.asked)
+        assert isinstance(call, ast.Call)
+        call.args[0] = ast.Name(_OTHER_EXCEPTIONS[step - 1], ast.Load())
+        return call
+
+    expectations.rewrite(tree, other, statement, raising)
+    if columns and step:
+        for table in bindings.tables(other):
+            for name in columns & set(table.names):
+                for cells, index in table.cells(name) or ():
+                    cells[index] = _stepped(cells[index], step)
+    return other
+
+
+def shuffled(steps: list[int], source: random.Random) -> list[int]:
+    """The test (0) and its twins in an order that tells nothing."""
+    order = [0, *steps]
+    source.shuffle(order)
+    return order
+
+
+def _stepped(node: ast.expr, step: int) -> ast.expr:
+    return copy.deepcopy(node) if step == 0 else changed(node, step) or copy.deepcopy(node)
+
+
+def _value(node: ast.expr, scope: Scope) -> ast.expr | None:
+    """The expression that an expectation comes from; None for a column of a table."""
+    if not isinstance(node, ast.Name):
+        return node
+    if node.id in scope.locals:
+        return scope.locals[node.id].value
+    if any(node.id in table.names for table in scope.tables):
+        return None
+    return scope.module.get(node.id, node)
+
+
+def _cells(node: ast.expr, scope: Scope) -> list[ast.expr]:
+    found = []
+    for table in scope.tables:
+        if isinstance(node, ast.Name) and node.id in table.names:
+            found += [cells[index] for cells, index in table.cells(node.id) or ()]
+    return found
+
+
+def changed(node: ast.expr, step: int) -> ast.expr | None:
+    """The expression with its first literal that can be changed, changed; None when it holds none."""
+    other = copy.deepcopy(node)
+    if isinstance(other, ast.Constant):
+        return _constant(other, step)
+    for parent in ast.walk(other):
+        for name, child in ast.iter_fields(parent):
+            if name in ("func", "ctx", "op", "keys", "format_spec", "conversion"):
+                continue
+            for index, item in enumerate(child if isinstance(child, list) else [child]):
+                if isinstance(item, ast.Constant) and (new := _constant(item, step)) is not None:
+                    if isinstance(child, list):
+                        child[index] = new
+                    else:
+                        setattr(parent, name, new)
+                    return other
+    if isinstance(other, ast.List | ast.Tuple) and not other.elts:
+        other.elts = [_constant(ast.Constant(0), step) or ast.Constant(0)]
+        return other
+    if isinstance(other, ast.Dict) and not other.keys:
+        other.keys, other.values = [ast.Constant(step)], [ast.Constant(0)]
+        return other
+    return None
+
+
+def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
+    value = node.value
+    if value is None:
+        others: list[bool | int | str | bytes] = [True, 0, "", False, b"", 1]
+        return ast.Constant(others[step - 1])
+    if isinstance(value, bool):
+        return ast.Constant(not value) if step == 1 else None
+    if isinstance(value, int | float):
+        return ast.Constant(value + [1, -1, 2, -2, 3, -3][step - 1])
+    if isinstance(value, str):
+        text = _text(value, step)
+        return None if text is None else ast.Constant(text)
+    if isinstance(value, bytes):
+        text = _text(value.decode("latin-1"), step)
+        return None if text is None else ast.Constant(text.encode("latin-1"))
+    return None
+
+
+def _text(text: str, step: int) -> str | None:
+    """The text with one letter or digit replaced by another of its kind."""
+    if not text:
+        return _LETTERS[step]
+    places = [place for place, character in enumerate(text) if character.isascii() and character.isalnum()]
+    if not places:
+        return None if not text.isascii() else text + " \t.,;:"[step - 1]
+    place = places[len(text) % len(places)]
+    character = text[place]
+    alphabet = _DIGITS if character.isdigit() else _LETTERS if character.islower() else _LETTERS.upper()
+    other = alphabet[(alphabet.index(character) + step) % len(alphabet)]
+    return text[:place] + other + text[place + 1 :]
+
+
+def pairs(tree: ast.Module, wanted: frozenset[str]) -> Iterator[tuple[str, Function, list[ast.stmt]]]:
+    """(name, test, the body that it stands in) of the wanted tests."""
+
+    def walk(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, Function, list[ast.stmt]]]:
+        for node in list(body):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and prefix + node.name in wanted:
+                yield prefix + node.name, node, body
+            elif isinstance(node, ast.ClassDef):
+                yield from walk(node.body, f"{prefix}{node.name}::")
+
+    yield from walk(tree.body, "")

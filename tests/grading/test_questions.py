@@ -1,0 +1,218 @@
+"""What questions are made of: expectations found in source, sealed files, twins, closed calls, answers compared."""
+
+import ast
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swegym.grading import _questions, expectations, replay, seals, twins
+from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
+
+FILE = b'''\
+"""Tests."""
+from __future__ import annotations
+import unittest
+import pytest
+from shop import price, parse, Cart, ShopError
+
+SECRET = "s3cret"
+ROWS = [("a", 11), ("b", 12)]
+
+
+@pytest.mark.parametrize("name, cost", ROWS, ids=["eleven", "twelve"])
+def test_price(name, cost):
+    assert price(name) == cost
+
+
+@pytest.mark.parametrize("text", ["x1", pytest.param("x2", id="two")])
+def test_round_trip(text):
+    assert str(parse(text)) == text
+
+
+def test_local():
+    text = "1+2"
+    wanted = {"sum": 3313}
+    found = parse(text)
+    assert found.value == wanted, "not 3313"
+    assert "part" in found.names and found.ok
+    assert found.label == SECRET
+
+
+def test_loop():
+    for name, cost in [("p", 771), ("q", 772)]:
+        assert price(name) == cost
+
+
+def test_error():
+    with pytest.raises(ShopError, match="no such") as caught:
+        price("none")
+    assert caught.value.code == 4417
+
+
+def test_near():
+    assert price("n") == pytest.approx(0.3125)
+
+
+def test_other():
+    assert price("zzz") == 90909
+
+
+class TestCart(unittest.TestCase):
+    def test_total(self):
+        self.assertEqual(Cart([1]).total, 5511)
+        self.assertIn(6622, Cart([2]).rows)
+        self.assertTrue(Cart([]).empty)
+        with self.assertRaises(ValueError):
+            Cart(None)
+'''
+WANTED = ("test_price", "test_round_trip", "test_local", "test_loop", "test_error", "test_near", "TestCart::test_total")
+
+
+def sealed_file():
+    tree = expectations.parse(FILE)
+    found = seals.seal(tree, WANTED)
+    return seals.finished(found.tree).decode(), found.checks
+
+
+def test_no_expected_value_is_left_in_a_sealed_file():
+    text, checks = sealed_file()
+    for secret in ("11", "12", "eleven", "twelve", "3313", "part", "s3cret", "771", "no such", "ShopError", "4417"):
+        assert secret not in text.replace("import price, parse, Cart, ShopError", ""), secret
+    for secret in ("0.3125", "90909", "test_other", "5511", "6622", "ValueError"):
+        assert secret not in text, secret
+    assert set(checks) == set(WANTED)
+    assert text.index("from __future__") < text.index("_swegym_questions")
+    compile(text, "sealed", "exec")
+
+
+def test_inputs_stay_in_a_sealed_file():
+    text, _ = sealed_file()
+    for needed in ("'a'", "'x1'", "'x2'", "'1+2'", "price('none')", "Cart([2])"):
+        assert needed in text, needed
+
+
+def test_sealing_only_what_is_allowed_leaves_the_rest():
+    tree = expectations.parse(FILE)
+    found = seals.seal(tree, ["test_local"], {"test_local": [0]})
+    text = seals.finished(found.tree).decode()
+    assert "3313" not in text and "part" in text and "s3cret" in text and list(found.checks["test_local"]) == [0]
+
+
+def test_every_kind_of_expectation_is_found():
+    tree = expectations.parse(FILE)
+    found = {
+        name: [site.form for site in expectations.sites(tree, function)]
+        for name, function in expectations.test_functions(tree)
+    }
+    assert found["test_local"] == ["equal", "compare", "truth", "equal"]
+    assert found["test_error"] == ["raises", "equal"] and found["test_near"] == ["near"]
+    assert found["TestCart::test_total"] == ["equal", "compare", "truth", "raises"]
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_a_twin_differs_from_its_test_in_one_literal(name):
+    tree = expectations.parse(FILE)
+    function = dict(expectations.test_functions(tree))[name]
+    site = twins.twinned_sites(tree, function)[0]
+    steps = twins.steps_of(tree, function, site)
+    made = [ast.unparse(twins.variant(tree, function, site.number, step, "t")) for step in [0, *steps]]
+    assert len(set(made)) == len(made) >= 2
+    for twin in made[1:]:
+        one, other = made[0].split(), twin.split()
+        if site.form != "truth":
+            assert len(one) == len(other)
+            assert 1 <= sum(left != right for left, right in zip(one, other, strict=True)) <= 2  # rows of a table
+
+
+def test_a_test_among_its_twins_has_no_place_of_its_own():
+    places = {twins.shuffled([1, 2, 3], random.Random(seed)).index(0) for seed in range(50)}
+    assert places == {0, 1, 2, 3}
+
+
+@given(st.text(max_size=12), st.integers(1, twins.STEPS))
+def test_changed_texts_are_other_texts_of_the_same_look(text, step):
+    other = twins.changed(ast.Constant(text), step)
+    assert other is None or ast.literal_eval(other) != text
+    if text and text[0].isascii() and text.isalnum() and len(text) == 1:
+        assert ast.literal_eval(other).islower() == text.islower()
+
+
+def test_closed_calls_are_those_that_need_nothing_but_imports():
+    tree = expectations.parse(FILE)
+    calls = {name: replay.closed_calls(tree, function) for name, function in expectations.test_functions(tree)}
+    assert [call.expression for call in calls["test_local"]] == ["found.value", "found.label"]
+    assert calls["test_local"][0].setup == "text = '1+2'\nfound = parse(text)"
+    assert [call.expression for call in calls["TestCart::test_total"]] == ["Cart([1]).total"]
+    assert not calls["test_price"] and not calls["test_loop"]
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_plain_values_come_out_as_they_went_in(value):
+    assert decode(_questions.packed(value)) == value
+
+
+class Anything(str):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+class Name(str):
+    pass
+
+
+def test_what_claims_equality_is_opaque_and_other_subclasses_are_plain():
+    assert decode(_questions.packed(Anything("x"))) is OPAQUE and decode(_questions.packed(object())) is OPAQUE
+    assert decode(_questions.packed(Name("x"))) == "x" and decode(_questions.packed([Anything()])) is OPAQUE
+    assert decode(_questions.packed("x" * 300_000)) is OPAQUE
+    loop = []
+    loop.append(loop)
+    assert decode(_questions.packed(loop)) is OPAQUE
+
+
+UNHASHABLE = '["dict", [[["list", []], ["none", null]]]]'
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '["int", "x"]', '["?", 1]', "[" * 9999, UNHASHABLE], ids=len)
+def test_answers_that_nobody_encodes_are_opaque(text):
+    assert decode(text) is OPAQUE
+
+
+def raised(*classes):
+    return Raised(tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in classes), "no such thing")
+
+
+def test_an_exception_of_every_kind_is_none():
+    check = {"form": "raises", "operator": "raises", "names": ["ValueError"], "match": "no such"}
+    assert agrees(check, raised(*UnicodeError.__mro__), None)
+    assert not agrees(check, raised(*KeyError.__mro__), None)
+    every = [ValueError, TypeError, KeyError, OSError, EOFError, Exception]
+    assert not agrees(check, raised(*every), None)
+    assert not agrees({**check, "match": "other"}, raised(*ValueError.__mro__), None)
+
+
+@pytest.mark.parametrize(
+    ("operator", "literal", "right", "wrong"),
+    [
+        ("contains", "b", "abc", "xyz"),
+        ("in", [1, 2], 2, 3),
+        ("<", 5, 4, 5),
+        ("startswith", "ab", "abc", "cab"),
+        ("!=", 3, 4, 3),
+        ("startswith", "ab", "abc", 7),
+    ],
+)
+def test_other_comparisons_are_carried_out_outside(operator, literal, right, wrong):
+    check = {"form": "compare", "operator": operator, "literal": json.dumps(seals._encoded(literal))}
+    assert agrees(check, right, None) and not agrees(check, wrong, None)
