@@ -77,7 +77,7 @@ def test_a_run_repeats_from_its_own_config(swegym, tiny: str, tmp_path: Path) ->
 
 def test_other_settings_on_the_same_folder_are_refused_by_name(swegym, tiny: str) -> None:
     swegym("run", tiny, "-p", "nop", "-o", "run")
-    result = swegym("run", tiny, "-p", "nop", "-o", "run", "--seed", "5")
+    result = swegym("run", tiny, "-p", "nop", "-o", "run", "--set", "seed=5")
     assert result.code == 1
     assert "config.toml: seed = 0, but this run has 5" in result.err
     assert "-o" in result.err
@@ -85,7 +85,7 @@ def test_other_settings_on_the_same_folder_are_refused_by_name(swegym, tiny: str
 
 def test_redo_moves_the_earlier_run_aside(swegym, tiny: str, tmp_path: Path) -> None:
     swegym("run", tiny, "-p", "nop", "-o", "run")
-    result = swegym("run", tiny, "-p", "nop", "-o", "run", "--seed", "5", "--redo")
+    result = swegym("run", tiny, "-p", "nop", "-o", "run", "--set", "seed=5", "--redo")
     assert result.code == 0
     assert (tmp_path / "run.1/trajectories.jsonl").exists()
 
