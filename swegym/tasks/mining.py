@@ -1,17 +1,13 @@
-"""Mining: the search for mutations of a release that make good tasks, by running its own tests on each.
+"""Mining: what is known of a release before mutations of it are tried, and which mutations are worth trying.
 
-A mutation is kept if at least two test functions notice it, so that either half of the split has one; if it does not
-break much of the suite or run out of time; and if the visible half, with the hidden tests cut out, says just what it
-said as part of the whole. Everything runs in sandboxes; how they are opened and how tests run is handed in.
+Everything runs in sandboxes; how they are opened and how tests run is handed in.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
-import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -21,8 +17,8 @@ from typing import Any, Protocol
 
 from swegym.errors import TaskError
 from swegym.images import store
-from swegym.tasks import bug_report, environment, split
-from swegym.tasks.mutation import Mutation, mutations, splice, takes_effect
+from swegym.tasks import environment, split
+from swegym.tasks.mutation import Mutation, mutations
 from swegym.tasks.recipe import MutantRecipe, Release, is_under
 from swegym.tasks.sources import pypi
 from swegym.tasks.sources.archive import unpack
@@ -117,7 +113,7 @@ def prepare(project: Project, open_sandbox: SandboxFactory, run: Run) -> Baselin
         raise TaskError(f"{project.package}: {len(stable)} of its tests pass. Are requirements missing?")
     with open_sandbox(image) as sandbox:
         notes, reached = _traced_run(sandbox, project, project.test_paths)
-    tests = {file: tests[file] for file in _files(stable)}
+    tests = {file: tests[file] for file in files_of(stable)}
     return Baseline(
         image=image,
         passing=frozenset(stable),
@@ -139,7 +135,7 @@ def candidates(baseline: Baseline, seed: int) -> Iterator[tuple[str, Mutation]]:
         except (SyntaxError, UnicodeDecodeError):
             continue
         for mutation in found:
-            reaching = _tests_at(baseline.reached[path], mutation.line) & baseline.passing
+            reaching = tests_at(baseline.reached[path], mutation.line) & baseline.passing
             if len({baseline.suite.owner(test) for test in reaching}) >= 2:
                 turns[mutation.operator].append((path, mutation))
     generator = random.Random(seed)
@@ -153,115 +149,22 @@ def candidates(baseline: Baseline, seed: int) -> Iterator[tuple[str, Mutation]]:
                 yield turns[operator].pop()
 
 
-def examine(
-    project: Project,
-    baseline: Baseline,
-    path: str,
-    mutation: Mutation,
-    seed: int,
-    open_sandbox: SandboxFactory,
-    run: Run,
-    wanted_rank: range | None = None,
-) -> Mined | str:
-    """Try one mutation. Returns the task that it makes, or why it makes none."""
-    data = baseline.sources[path]
-    if not takes_effect(data, mutation):
-        return "no effect on the syntax tree"
-    edited = splice(data, mutation)
-    setup = project.setup(baseline.test_files, timeout=min(project.timeout, 5.0 + 4 * baseline.seconds))
-
-    with open_sandbox(baseline.image) as sandbox:
-        sandbox.write(f"{WORKDIR}/{path}", edited)
-        whole = run(sandbox, setup)
-        if not whole.finished:
-            return "does not finish"
-        failing = _broken(whole, baseline.passing)
-        if not failing:
-            return "not noticed"
-        if len(failing) > MOST_BROKEN * len(baseline.passing):
-            return f"breaks {len(failing)} of {len(baseline.passing)} tests"
-        if wanted_rank is not None:
-            rank, _ = suspicion(baseline.reached, failing, path, mutation.line)
-            if rank not in wanted_rank:
-                return f"rank {rank}, as it seems"
-        again = run(sandbox, setup)
-        if not again.finished or _broken(again, baseline.passing) != failing:
-            return "not the same twice"
-
-    try:
-        hidden = split.deal(baseline.suite.functions, {baseline.suite.owner(test) for test in failing}, seed)
-    except TaskError:
-        return "noticed by one test function only"
-    visible = {test for test in baseline.passing if baseline.suite.owner(test) not in hidden}
-    half = {file: split.without(file, data, hidden) for file, data in baseline.test_files.items()}
-
-    with open_sandbox(baseline.image) as sandbox:
-        for file, text in half.items():
-            sandbox.write(f"{WORKDIR}/{file}", text)
-        healthy = run(sandbox, setup)
-        if not healthy.finished or not visible <= _passed(healthy):
-            return "visible tests need hidden ones"
-        sandbox.write(f"{WORKDIR}/{path}", edited)
-        broken = run(sandbox, setup)
-        shown = _broken(broken, visible)
-        if shown != failing & visible:
-            return "visible tests say something else alone"
-        notes, reached = _traced_run(sandbox, project, baseline.test_files)
-        rank, lines = suspicion(reached, shown, path, mutation.line)
-        if wanted_rank is not None and rank not in wanted_rank:
-            return f"rank {rank}"
-        calls = [call for test in sorted(shown) for call in baseline.calls.get(test, ())]
-        got = _outcomes(sandbox, calls)
-    with open_sandbox(baseline.image) as sandbox:
-        expected = _outcomes(sandbox, calls)
-
-    messages = {test: notes[test]["message"] or "fails" for test in shown if test in notes}
-    if all(message.startswith(("NameError", "UnboundLocalError")) for message in messages.values()):
-        return "a missing name, which no test is needed to find"
-    reproduction = bug_report.choose(
-        bug_report.Reproduction(tuple(one["imports"]), one["shown"], one["result"], due["result"])
-        for one, due in zip(got, expected, strict=True)
-    )
-    issue = bug_report.bug_report(project.package, project.release.version, reproduction, messages)
-    if leak := _leak(issue, path, mutation, hidden, baseline.suite):
-        return f"the report would name {leak}"
-    recipe = MutantRecipe(
-        source="mutant",
-        package=project.package,
-        release=project.release,
-        path=path,
-        operator=mutation.operator,
-        function=mutation.function,
-        line=mutation.line,
-        column=mutation.column,
-        variant=mutation.variant,
-        mutated_sha256=hashlib.sha256(edited).hexdigest(),
-        split_seed=seed,
-        issue=issue,
-        source_paths=project.source_paths,
-        test_paths=project.test_paths,
-        pythonpath=project.pythonpath,
-        requirements=project.requirements,
-        plugins=project.plugins,
-        ini=dict(project.ini or {}),
-        timeout=project.timeout,
-        fail_to_pass=_grouped(failing),
-        pass_to_pass=_grouped(baseline.passing - failing),
-    )
-    return Mined(recipe, rank, lines)
-
-
 def suspicion(
-    reached: Mapping[str, Mapping[int, frozenset[str]]], failing: Collection[str], path: str, line: int
+    reached: Mapping[str, Mapping[int, frozenset[str]]],
+    failing: Collection[str],
+    path: str,
+    line: int,
+    among: frozenset[str] | None = None,
 ) -> tuple[int, int]:
-    """How well the failing tests point at a line, by Ochiai's formula over all tests that were traced.
+    """How well the failing tests point at a line, by Ochiai's formula over all tests that were traced, or `among` them.
 
     Returns the rank of the statement at the line, ties counted against it, and how many statements failing tests reach.
     """
     failing = set(failing)
     scores: dict[tuple[str, int], float] = {}
     for file, lines in reached.items():
-        for number, tests in lines.items():
+        for number, every in lines.items():
+            tests = every if among is None else every & among
             if hits := len(tests & failing):
                 scores[file, number] = hits / math.sqrt(len(failing) * len(tests))
     own = scores.get((path, _statement(reached.get(path, {}), line)), 0.0)
@@ -316,20 +219,6 @@ def _import_name(project: Project) -> str:
     return Path(project.source_paths[0]).stem
 
 
-def _outcomes(sandbox: Sandbox, calls: list[str]) -> list[dict[str, Any]]:
-    """What each call gives in this sandbox, all in one process; nothing but the calls where that does not end well."""
-    calls = list(dict.fromkeys(calls))[:_MOST_CALLS]
-    sandbox.write(f"{_PROBE}/call_probe.py", Path(__file__).with_name("call_probe.py").read_bytes())
-    ran = sandbox.exec(
-        ["python", f"{_PROBE}/call_probe.py"], cwd="/tmp", stdin=json.dumps(calls).encode(), timeout=30.0
-    )
-    try:
-        outcomes: list[dict[str, Any]] = json.loads(ran.stdout)
-    except json.JSONDecodeError:  # a call never ended, or ended the process
-        return [{"imports": [], "shown": call, "result": ""} for call in calls]
-    return outcomes
-
-
 def _python_files(tree: Path, paths: Iterable[str], exclude: Collection[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in paths:
@@ -341,7 +230,8 @@ def _python_files(tree: Path, paths: Iterable[str], exclude: Collection[str]) ->
     return found
 
 
-def _tests_at(lines: Mapping[int, frozenset[str]], line: int) -> frozenset[str]:
+def tests_at(lines: Mapping[int, frozenset[str]], line: int) -> frozenset[str]:
+    """The tests that reach the statement at a line."""
     return lines.get(_statement(lines, line), frozenset())
 
 
@@ -350,35 +240,15 @@ def _statement(lines: Mapping[int, frozenset[str]], line: int) -> int:
     return max((number for number in lines if number <= line), default=0)
 
 
-def _passed(report: Report) -> set[str]:
-    return {test for test, status in report.statuses.items() if status == "passed"}
-
-
-def _broken(report: Report, passing: Collection[str]) -> set[str]:
-    return set(passing) - _passed(report)
-
-
-def _files(tests: Iterable[str]) -> list[str]:
+def files_of(tests: Iterable[str]) -> list[str]:
+    """The files of these tests, sorted."""
     return sorted({test.partition("::")[0] for test in tests})
 
 
-def _grouped(tests: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def grouped(tests: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Test ids by their file, sorted, as recipes have them."""
     groups: dict[str, list[str]] = defaultdict(list)
     for test in sorted(tests):
         path, _, name = test.partition("::")
         groups[path].append(name)
     return {path: tuple(names) for path, names in groups.items()}
-
-
-def _leak(issue: str, path: str, mutation: Mutation, hidden: Collection[str], suite: Suite) -> str | None:
-    """What of the answer the issue gives away, if anything."""
-    if re.search(rf"(?<![\w/.-]){re.escape(path)}\b", issue) or f"line {mutation.line}" in issue:
-        return "the edited file or line"
-    # A visible test may have the same short name as a hidden one.
-    visible = {function.rpartition("::")[2] for function in suite.functions if function not in hidden}
-    words = set(re.findall(r"\w+", issue))
-    for function in sorted(hidden):
-        name = function.rpartition("::")[2]
-        if re.search(rf"{re.escape(function)}(?!\w)", issue) or (name in words and name not in visible):
-            return function
-    return None

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import CodeType
 
 from swegym.errors import TaskError, UnknownName
 from swegym.syntax import parse
@@ -87,6 +89,18 @@ def takes_effect(data: bytes, mutation: Mutation) -> bool:
         return _tree(splice(data, mutation)) != _tree(data)
     except (SyntaxError, ValueError):
         return False
+
+
+def changes_code(data: bytes, mutation: Mutation) -> bool:
+    """Whether the edited file compiles to other code; where it does not, no test can tell the two apart."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as "is" with a literal, which is then the bug
+        return _code(compile(splice(data, mutation), "f", "exec")) != _code(compile(data, "f", "exec"))
+
+
+def _code(code: CodeType) -> tuple[object, ...]:
+    constants = tuple(_code(one) if isinstance(one, CodeType) else (type(one), one) for one in code.co_consts)
+    return code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_exceptiontable, repr(constants)
 
 
 @functools.lru_cache(maxsize=8)

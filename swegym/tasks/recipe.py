@@ -110,11 +110,21 @@ class MutantRecipe(_Recipe):
     variant: int = Field(default=0, ge=0)
     mutated_sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of the file after the edit
     split_seed: int = 0  # deals the test functions into a visible and a hidden half (see `swegym.tasks.split`)
+    # Of the edited statement among those that failing visible tests reach, by how much they point at it.
+    rank: int | None = Field(default=None, ge=1)
+    statements: int | None = Field(default=None, ge=1)
 
     @property
     def version(self) -> str:
         """The version that the repository is at."""
         return self.release.version
+
+    @property
+    def difficulty(self) -> Literal["easy", "medium", "hard"] | None:
+        """How hard the place is to find: among the first 5 suspects, the first 25, or further down."""
+        if self.rank is None:
+            return None
+        return "easy" if self.rank <= 5 else "medium" if self.rank <= 25 else "hard"
 
 
 class BaitTable(config.Config):
@@ -178,6 +188,10 @@ def read_recipe(path: Path) -> Recipe | RowRecipe:
     if not isinstance(kind, str) or kind not in kinds:
         known = ", ".join([*kinds, "row"])
         raise InputError.at(path, "source", kind, "no such kind of recipe", f"Use one of: {known}.")
+    if kind == "mutant":
+        from swegym.tasks import release_file
+
+        data = release_file.expanded(data, path)
     return config.validate(kinds[kind], data, path)
 
 

@@ -12,6 +12,8 @@ VERBS = [
     ("tasks", "show"),
     ("tasks", "build"),
     ("tasks", "check"),
+    ("tasks", "generate"),
+    ("tasks", "mutate"),
     ("images", "list"),
     ("images", "build"),
     ("images", "import"),

@@ -11,6 +11,7 @@ from swegym.sandbox import open_sandbox
 from swegym.tasks import mining, split
 from swegym.tasks.build import assemble
 from swegym.tasks.check import apply_gold, lay_hidden_tests
+from swegym.tasks.examining import Mined, examine
 from swegym.tasks.mutation import splice
 from swegym.tasks.recipe import Release, expected_ids
 from tests.tasks.calc_releases import keep_release
@@ -86,7 +87,7 @@ def examined(project: mining.Project, baseline: mining.Baseline, operator: str, 
     """What becomes of the mutation that makes this of the code."""
     for path, mutation in mining.candidates(baseline, 0):
         if mutation.operator == operator and splice(CODE, mutation) == CODE.replace(old, new):
-            return mining.examine(project, baseline, path, mutation, 0, open_sandbox, run_hidden)
+            return examine(project, baseline, [(path, mutation)], 0, open_sandbox)[0]
     raise AssertionError("no such candidate")
 
 
@@ -126,7 +127,7 @@ def test_what_makes_no_task_is_dropped_with_a_reason(project, baseline, operator
 @pytest.mark.network
 def test_what_is_kept_builds_a_task_whose_halves_both_notice(project, baseline, tmp_path) -> None:
     mined = examined(project, baseline, "wrong_variable", b"(value, high)\n", b"(value, value)\n")
-    assert isinstance(mined, mining.Mined), mined
+    assert isinstance(mined, Mined), mined
     assert ">>> calc.clamp(" in mined.recipe.issue
     task = assemble("calc-mutant", "calc", mined.recipe, tmp_path, lambda step: None)
     failing = set(expected_ids(mined.recipe.fail_to_pass))
