@@ -9,16 +9,16 @@ import typer
 from swegym.cli import task_generate, task_mutate
 from swegym.cli.build import build_missing, build_with_progress, reason
 from swegym.cli.options import Jobs, Json, Limit, SetArgument, TaskGlobs, TaskOption, cores
-from swegym.cli.progress import Board
 from swegym.cli.screen import print_json, say, show_table
+from swegym.cli.task_check import check
 from swegym.cli.task_import import CloneOption, ClonesOption, OverridesOption, import_tasks, prepare_rows
 
 if TYPE_CHECKING:
     from swegym.tasks import TaskSet
-    from swegym.tasks.check import TaskHealth
 
 app = typer.Typer(no_args_is_help=True, help="List, show, build and check tasks.")
 app.command("import")(import_tasks)
+app.command("check")(check)
 app.command("generate")(task_generate.generate)
 app.command("mutate")(task_mutate.mutate)
 
@@ -170,92 +170,3 @@ def build(
             say(f"Next: swegym tasks check {task_set}")
     if failed:
         raise typer.Exit(1)
-
-
-@app.command("check")
-def check(
-    task_set: SetArgument,
-    tasks: TaskGlobs = None,
-    limit: Limit = None,
-    jobs: Jobs = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, metavar="N", help="Runs of each kind.")] = 2,
-    as_json: Json = False,
-) -> None:
-    """Prove tasks, without any model: hidden tests fail before the reference fix and pass after it, every time alike.
-
-    \b
-    Examples:
-      swegym tasks check demo
-      swegym tasks check pypi -i 'sqlparse-*' -j 4
-      swegym tasks check mutants --repeats 5
-      swegym tasks check pypi --json
-    """
-    from swegym.tasks import load_task_set
-
-    chosen = load_task_set(task_set).select(tasks or (), limit)
-    workers = jobs or cores()
-    build_missing(chosen, chosen, workers)
-    health = check_with_progress(chosen, workers, repeats)
-    unsound = [found for found in health if not found.sound]
-    if as_json:
-        print_json(
-            [
-                {
-                    "task": found.id,
-                    "sound": found.sound,
-                    "problems": list(found.problems),
-                    "fail_to_pass": found.fail_to_pass,
-                    "pass_to_pass": found.pass_to_pass,
-                }
-                for found in health
-            ]
-        )
-    else:
-        show_table(
-            ("task", "state", "fail to pass", "pass to pass"),
-            [(found.id, "good" if found.sound else "bad", found.fail_to_pass, found.pass_to_pass) for found in health],
-        )
-        for found in unsound:
-            for problem in found.problems:
-                say(f"{found.id}: {problem}")
-        say(f"{len(health) - len(unsound)} of {len(health)} tasks are sound.")
-    if unsound:
-        raise typer.Exit(1)
-
-
-def check_with_progress(task_set: TaskSet, jobs: int, repeats: int) -> list[TaskHealth]:
-    """Check built tasks, `jobs` at a time; a machine or a task that fails is a problem of its task."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from swegym.errors import SwegymError
-    from swegym.grading import make_grader, run_hidden
-    from swegym.sandbox import sandbox_factory
-    from swegym.sandbox.opened import Opened
-    from swegym.tasks.check import TaskHealth, check
-
-    open_sandbox, grade = sandbox_factory(), make_grader()
-    checking: set[Opened] = set()
-
-    def prove(name: str) -> TaskHealth:
-        board.doing(name, "running its tests")
-        task = task_set.load(name)
-        machines = Opened(open_sandbox)
-        checking.add(machines)
-        try:
-            found = check(task, machines, run_hidden, grade, repeats)
-        except SwegymError as error:
-            found = TaskHealth(name, (f"{error.cause}: {error}",), 0, 0)
-        finally:
-            checking.discard(machines)
-        board.end(name, "good" if found.sound else "bad", "; ".join(found.problems))
-        return found
-
-    with Board("checking", len(task_set)) as board, ThreadPoolExecutor(jobs, "check") as pool:
-        futures = [pool.submit(prove, name) for name in task_set]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
-            for machines in list(checking):  # on an interrupt: a command in flight ends with its machine
-                machines.stop()

@@ -18,6 +18,7 @@ from swegym import paths
 from swegym.errors import InputError, NotBuilt, UnknownName
 from swegym.images import store
 from swegym.tasks import built
+from swegym.tasks.health import without_flaky
 from swegym.tasks.micro_options import Split
 from swegym.tasks.recipe import Recipe, read_recipe, read_set_file
 from swegym.tasks.row_recipe import RowRecipe
@@ -108,8 +109,12 @@ class TaskSet:
     def is_built(self, task: str) -> bool:
         return built.is_current(self.home(task), task, self.stamp(task))
 
-    def load(self, task: str) -> Task:
-        """The built task; a generated one is built now if need be.
+    def load(self, task: str, *, whole: bool = False) -> Task:
+        """The built task, without tests that a check found to be flaky; a generated one is built now if need be.
+
+        Args:
+            task: Its id.
+            whole: With the flaky tests, as its recipe has it.
 
         Raises:
             NotBuilt: it was not built yet, or its recipe has changed since.
@@ -121,7 +126,8 @@ class TaskSet:
                 build_one(self, task)
                 return built.load(self.home(task), task)
             raise NotBuilt(f"task {task} is not built. Run `swegym tasks build {self.name} -i {task}`.")
-        return built.load(self.home(task), task)
+        found = built.load(self.home(task), task)
+        return found if whole else without_flaky(found)
 
     def _file(self, task: str) -> Path:
         try:

@@ -13,7 +13,8 @@ from swegym.images import store
 from swegym.sandbox import open_sandbox
 from swegym.tasks import load_task_set
 from swegym.tasks.build import build
-from swegym.tasks.check import check, sealed_problems
+from swegym.tasks.check import check
+from swegym.tasks.sealing import sealed_problems
 from swegym.types import SandboxFactory, Task, Verdict
 from tests.tasks.calc_releases import BUGGY, FIXED, recipe, write_set
 
@@ -62,11 +63,9 @@ def test_a_test_that_changes_its_mind_is_named(tmp_path: Path) -> None:
             return report
         return replace(report, statuses=dict.fromkeys(report.statuses, "failed"))
 
-    problems = check(task, open_sandbox, moody, fair).problems
-    assert problems == tuple(
-        f"tests/test_add.py::{name} is not stable after the gold patch: failed, passed"
-        for name in ("test_more", "test_zero")
-    )
+    health = check(task, open_sandbox, moody, fair)
+    assert health.flaky == {"tests/test_add.py::test_more": 0.5, "tests/test_add.py::test_zero": 0.5}
+    assert any("changes its mind" in problem for problem in health.problems), "no test is left that decides"
 
 
 @pytest.mark.parametrize(
