@@ -26,7 +26,7 @@ from rich.table import Table
 from swegym import SWEEnv, paths
 from swegym.grading import make_grader
 from swegym.grading.apply import apply_patch
-from swegym.grading.sealed import _write_tree
+from swegym.grading.work_tree import write_tree
 from swegym.rollout import RunConfig, RunFolder, collect
 from swegym.rollout.serialise import to_line
 from swegym.sandbox import sandbox_factory
@@ -55,7 +55,7 @@ def warm_reset(runs: int) -> dict[str, Any]:
 def by_hand(task: Task) -> float:
     """Seconds of the hidden files under plain pytest, the gold patch applied."""
     with sandbox_factory()(task.image) as box:
-        _write_tree(box, task, apply_patch(task, task.gold_patch).changes)
+        write_tree(box, task, apply_patch(task, task.gold_patch).changes)
         files = sorted({test.split("::")[0] for test in task.hidden.expected})
         command = ["/opt/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
         started = time.perf_counter()

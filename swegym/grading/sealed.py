@@ -5,26 +5,30 @@ does. A skipped test counts for nothing: the tests listed as passing ran and pas
 after which one is skipped has taken it out. So does a call of pytest.xfail(), which code under test can make as well as
 a test can. A test that did not report all its phases is missing, and failed.
 
-What is excluded: test configuration, hooks, shadowed modules, edited tests, forged output, early exits (see `rules.py`
-and `_runner.py`). What is not: package code that forges results inside the interpreter it shares with pytest, and
-fixes that only satisfy the hidden tests. No verdict of this grader says that a patch is free of those.
+Test configuration, hooks, shadowed modules, edited tests, forged output and early exits are excluded (see `rules.py`
+and `_runner.py`). Package code shares its interpreter with pytest, so what it forges in there is asked out: a patch
+whose tests all passed is questioned in another sandbox (see `strict.py`), as far as its tests can be asked; the verdict
+says how far that was. A fix that only satisfies the hidden tests is not found by any of this.
 """
 
 from __future__ import annotations
 
-import io
-import posixpath
-import tarfile
+import functools
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swegym.errors import GraderError, PatchError, SandboxError, TaskError
-from swegym.grading.apply import AppliedPatch, Change, apply_patch
+from swegym.grading import evidence, strict
+from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
-from swegym.grading.scratch import EXECUTABLE, LINK
-from swegym.types import Cause, Sandbox, SandboxFactory, Status, Task, Verdict
+from swegym.grading.reference import Reference, known_reference, reference_for
+from swegym.grading.work_tree import write_tree
+from swegym.sandbox.opened import Opened
+from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
 
 _TAIL = 20_000  # characters of the tests' output that a verdict keeps
 _TRIES = 2
@@ -32,8 +36,18 @@ _NOT_RUN = (2, 3, 4)  # pytest's exit codes for: interrupted, internal error, us
 _PASSING = ("passed", "xfailed")
 
 
-def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
+def grade(
+    task: Task,
+    patch: str,
+    open_sandbox: SandboxFactory,
+    *,
+    layers: Collection[str] = strict.LAYERS,
+    beside: bool | None = None,
+) -> Verdict:
     """Judge `patch`. An empty patch, or one that does not apply, is unresolved without a run.
+
+    `layers` of `strict.LAYERS` are carried out; without any, passing tests are enough. `beside`: whether questions are
+    asked while the tests run (by default, where a processor is idle) or after them.
 
     A run that breaks off without an answer is tried once more in another sandbox. When there is still none, the
     reference fix is run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is
@@ -48,11 +62,83 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
             applied = _applied(task, patch)
         if not applied.changes:
             return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
-        return _tried(task, applied, open_sandbox, seconds)
+        return _asked(task, applied, open_sandbox, seconds, layers, _idle() if beside is None else beside)
     except PatchError as error:
         return Verdict(False, "agent", f"the patch does not apply: {error}", seconds=seconds)
     except (TaskError, GraderError) as error:
         return Verdict(None, error.cause, str(error), seconds=seconds)
+
+
+def grade_unasked(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
+    """As `grade`, without any question: in-process forging is paid. For a price, and where patches are trusted."""
+    return grade(task, patch, open_sandbox, layers=())
+
+
+def grader_with(*layers: str) -> Grader:
+    """The grader with some of the layers only."""
+    return functools.partial(grade, layers=layers)
+
+
+def _asked(
+    task: Task,
+    applied: AppliedPatch,
+    open_sandbox: SandboxFactory,
+    seconds: dict[str, float],
+    layers: Collection[str],
+    at_once: bool,
+) -> Verdict:
+    """The verdict of the tests, and where they all passed, of the questions.
+
+    The questions are asked while the tests run where a processor is idle and the reference is known: most of the time
+    both take is theirs alone.
+    """
+    if not layers:
+        return _tried(task, applied, open_sandbox, seconds, ())[0]
+    known = known_reference(task)
+    beside = None
+    machines = Opened(open_sandbox)
+    if known is not None and at_once:
+        pool = ThreadPoolExecutor(1, "questions")
+        beside = pool.submit(strict.question, task, applied, known, machines, layers)
+        pool.shutdown(wait=False)
+    try:
+        verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",))
+        if verdict.resolved is not True or report is None:
+            return _accused(verdict, report, known)
+        with _timed(seconds, "ask"):
+            known, asked = _answered(task, applied, known, open_sandbox, beside, layers)
+        settled = strict.settled(task, verdict, report.facts, known, asked, layers)
+        return replace(settled, seconds=dict(seconds))
+    except SandboxError as error:
+        reason = f"its tests passed, but the sandbox in which it is questioned failed: {error}"
+        return replace(verdict, resolved=None, cause="sandbox", reason=reason)
+    finally:
+        machines.stop()
+
+
+def _accused(verdict: Verdict, report: TestReport | None, known: Reference | None) -> Verdict:
+    """A failure that also worked on its judge says so."""
+    if verdict.resolved is None or report is None or known is None:
+        return verdict
+    return replace(verdict, tampering=tuple(evidence.found(report.facts, known.evidence)[0]))
+
+
+def _answered(
+    task: Task,
+    applied: AppliedPatch,
+    known: Reference | None,
+    open_sandbox: SandboxFactory,
+    beside: Future[strict.Asked] | None,
+    layers: Collection[str],
+) -> tuple[Reference, strict.Asked]:
+    if known is None:
+        known = reference_for(task, open_sandbox)
+    return known, beside.result() if beside else strict.question(task, applied, known, open_sandbox, layers)
+
+
+def _idle() -> bool:
+    """Whether another process would find a processor of this machine free."""
+    return os.getloadavg()[0] < (os.cpu_count() or 1) - 0.5
 
 
 def _applied(task: Task, patch: str) -> AppliedPatch:
@@ -69,24 +155,30 @@ def _applied(task: Task, patch: str) -> AppliedPatch:
         return apply_patch(task, patch)
 
 
-def _tried(task: Task, applied: AppliedPatch, open_sandbox: SandboxFactory, seconds: dict[str, float]) -> Verdict:
+def _tried(
+    task: Task,
+    applied: AppliedPatch,
+    open_sandbox: SandboxFactory,
+    seconds: dict[str, float],
+    extras: tuple[str, ...],
+) -> tuple[Verdict, TestReport | None]:
     for _ in range(_TRIES):
-        run = _run(task, applied, open_sandbox, seconds)
+        run = _run(task, applied, open_sandbox, seconds, extras=extras)
         if run.report is not None:
             if verdict := _judge(task, run.report, applied.notes, seconds):
-                return verdict
+                return verdict, run.report
             if run.report.finished:
                 break
     report = run.report or TestReport({}, "", 0.0, "lost")
     facts = (report.statuses, applied.notes, seconds, report.output[-_TAIL:])
     if run.report is None:
-        return Verdict(None, "sandbox", run.trouble, *facts)
+        return Verdict(None, "sandbox", run.trouble, *facts), None
     control = _run(task, apply_patch(task, task.gold_patch), open_sandbox, seconds, phase="control")
     if control.report is not None and not _failing(task, control.report):
-        return Verdict(False, "agent", f"{run.trouble}, and not with the reference fix", *facts)
+        return Verdict(False, "agent", f"{run.trouble}, and not with the reference fix", *facts), None
     endings: dict[str, Cause] = {"finished": "task", "early": "task", "lost": "grader"}
     cause = "sandbox" if control.report is None else endings.get(control.report.ending, "sandbox")
-    return Verdict(None, cause, f"{run.trouble}; with the reference fix: {control.trouble}", *facts)
+    return Verdict(None, cause, f"{run.trouble}; with the reference fix: {control.trouble}", *facts), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +204,18 @@ def _run(
     open_sandbox: SandboxFactory,
     seconds: dict[str, float],
     phase: str = "",
+    extras: tuple[str, ...] = (),
 ) -> _Run:
     try:
         with _timed(seconds, phase or "open"):
             sandbox = open_sandbox(task.image)
         with sandbox:
             with _timed(seconds, phase or "apply"):
-                _write_tree(sandbox, task, applied.changes)
+                write_tree(sandbox, task, applied.changes)
             with _timed(seconds, phase or "run"):
-                report = run_hidden(sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir)
+                report = run_hidden(
+                    sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir, extras=extras
+                )
         return _Run(report)
     except SandboxError as error:
         return _Run(error=str(error))
@@ -131,55 +226,26 @@ def _judge(task: Task, report: TestReport, notes: tuple[str, ...], seconds: Mapp
     failing = _failing(task, report)
     output = report.output[-_TAIL:]
     if not failing:
-        return Verdict(True, None, "all expected tests passed", report.statuses, notes, dict(seconds), output)
+        reason = "all expected tests passed"
+        return Verdict(True, None, reason, report.statuses, notes, dict(seconds), output, compatible=True)
     proper = report.finished and report.exit_code not in _NOT_RUN
     if not proper and set(failing.values()) == {"missing"} and "error" not in report.statuses.values():
         return None
     shown = ", ".join(f"{test} {status}" for test, status in list(failing.items())[:3])
     more = f" and {len(failing) - 3} more" if len(failing) > 3 else ""
     reason = f"{len(failing)} of {len(task.hidden.expected)} expected tests did not pass: {shown}{more}"
-    return Verdict(False, "agent", reason, report.statuses, notes, dict(seconds), output)
+    facts = (report.statuses, notes, dict(seconds), output)
+    return Verdict(False, "agent", reason, *facts, compatible=_compatible(task, failing))
+
+
+def _compatible(task: Task, failing: Mapping[str, Status]) -> bool:
+    """What the official rules say of the same run: they let a test that must go on passing be skipped."""
+    return all(status == "skipped" and test in task.hidden.pass_to_pass for test, status in failing.items())
 
 
 def _failing(task: Task, report: TestReport) -> dict[str, Status]:
     statuses = {test: report.statuses.get(test, "missing") for test in task.hidden.expected}
     return {test: status for test, status in statuses.items() if status not in _PASSING}
-
-
-def _write_tree(sandbox: Sandbox, task: Task, changes: Mapping[str, Change]) -> None:
-    """Put the changes that count over the pristine tree, empty the owned folders, restore the hidden files."""
-    files = {path: change for path, change in changes.items() if change.data is not None}
-    files |= {path: Change(data) for path, data in task.hidden.files.items()}
-    gone = [*(path for path, change in changes.items() if change.data is None), *task.hidden.owned, *files]
-    workdir = task.image.workdir
-    removal = "".join(f"./{path}\0" for path in gone).encode("utf-8", "surrogateescape")
-    _must(sandbox, ["/usr/bin/xargs", "-0", "-r", "/bin/rm", "-rf", "--"], workdir, removal)
-    _must(sandbox, ["/bin/tar", "-xf", "-", "--no-same-owner", "-p"], workdir, _tar(files))
-
-
-def _tar(files: Mapping[str, Change]) -> bytes:
-    archive = io.BytesIO()
-    now = time.time()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as members:
-        for path, change in sorted(files.items()):
-            data = change.data or b""
-            member = tarfile.TarInfo(path)
-            member.mtime = now
-            member.mode = 0o755 if change.mode == EXECUTABLE else 0o644
-            if change.mode == LINK:
-                member.type, member.linkname = tarfile.SYMTYPE, data.decode("utf-8", "surrogateescape")
-                members.addfile(member)
-            else:
-                member.size = len(data)
-                members.addfile(member, io.BytesIO(data))
-    return archive.getvalue()
-
-
-def _must(sandbox: Sandbox, command: list[str], workdir: str, stdin: bytes) -> None:
-    done = sandbox.exec(command, cwd=workdir, stdin=stdin, env={"PATH": "/usr/bin:/bin"}, timeout=120.0)
-    if done.exit_code != 0:
-        reason = done.limit or done.text.strip()[:300] or f"exit code {done.exit_code}"
-        raise SandboxError(f"the patched tree could not be written ({posixpath.basename(command[0])}): {reason}")
 
 
 @contextmanager

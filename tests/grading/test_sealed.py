@@ -37,7 +37,9 @@ def test_reference_fix_is_resolved(task):
     verdict = grade(task, GOLD, opened)
     assert (verdict.resolved, verdict.cause, verdict.reward) == (True, None, 1.0)
     assert set(verdict.statuses.values()) == {"passed"} and set(verdict.statuses) == set(task.hidden.expected)
-    assert {"open", "apply", "run"} == set(verdict.seconds) and opened.opened == 1
+    assert {"open", "apply", "run", "ask"} == set(verdict.seconds) and verdict.compatible is True
+    before = opened.opened
+    assert grade(task, GOLD, opened).resolved is True and opened.opened == before + 2  # one to run, one to ask
     assert "4 passed" in verdict.output
 
 
@@ -80,7 +82,7 @@ def test_a_patch_of_which_nothing_counts_is_the_agents(task):
 def test_one_dead_sandbox_is_tried_again(task):
     opened = Counting(failures=1)
     assert grade(task, GOLD, opened).resolved is True
-    assert opened.opened == 2
+    assert opened.opened >= 3
 
 
 @pytest.mark.parametrize("error", [SandboxDied, SandboxUnavailable])
@@ -207,4 +209,4 @@ def test_graders_by_name_and_by_path():
         make_grader("seald")
     with pytest.raises(InputError, match="cannot be imported"):
         make_grader("swegym.nowhere:grade")
-    assert list(GRADERS) == ["sealed"]
+    assert list(GRADERS) == ["sealed", "unasked", "compatible"]

@@ -1,0 +1,101 @@
+"""The price of each layer of the strict grader, over plain pytest by hand.
+
+For each task: the hidden files under plain pytest with the reference fix applied, the runner without questions, the
+runner with each layer alone, all layers asked after the tests, and the grader as it is, which asks beside the tests
+where a processor is idle. The reference is taken before; its own price is a line of its own. Medians of --runs, taken
+in turn, so that a slow minute of the machine meets all alike. Writes benchmarks/results/integrity.json.
+
+    python benchmarks/integrity.py --runs 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from machine import write_results
+from rich.console import Console
+from rich.table import Table
+
+from swegym.grading import apply_patch, sealed
+from swegym.grading.reference import reference_for, take
+from swegym.grading.strict import LAYERS
+from swegym.grading.work_tree import write_tree
+from swegym.sandbox import sandbox_factory
+from swegym.tasks import build, load_task_set
+from swegym.types import Grader, Task
+
+TASKS = ("sqlparse-0.5.1-0.5.2", "tomlkit-0.13.1-0.13.2", "cachetools-7.3.0-7.3.1", "unidiff-0.7.4-0.7.5")
+BUDGET = 1.25
+
+
+def by_hand(task: Task) -> float:
+    """Seconds of the hidden files under plain pytest, the reference fix applied."""
+    with sandbox_factory()(task.image) as box:
+        write_tree(box, task, apply_patch(task, task.gold_patch).changes)
+        files = sorted({test.split("::")[0] for test in task.hidden.expected})
+        command = ["/opt/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+        started = time.perf_counter()
+        box.exec(command, timeout=300, env={"PYTHONPATH": ":".join(f"/testbed/{p}" for p in task.tests.pythonpath)})
+        return time.perf_counter() - started
+
+
+def timed(grade: Grader, task: Task) -> float:
+    started = time.perf_counter()
+    verdict = grade(task, task.gold_patch, sandbox_factory())
+    seconds = time.perf_counter() - started
+    if not verdict.resolved:
+        raise SystemExit(f"{task.id}: the reference fix is not resolved: {verdict.reason}")
+    return seconds
+
+
+def measured(task: Task, runs: int) -> dict[str, Any]:
+    """Medians of one task, in seconds, and as ratios over plain pytest."""
+    started = time.perf_counter()
+    take(task, sandbox_factory())
+    taking = time.perf_counter() - started
+    known = reference_for(task, sandbox_factory())
+    ways: dict[str, Callable[[], float]] = {"by hand": lambda: by_hand(task)}
+    ways["runner alone"] = lambda: timed(sealed.grade_unasked, task)
+    for layer in LAYERS:
+        ways[f"with {layer}"] = lambda layer=layer: timed(sealed.grader_with(layer), task)  # type: ignore[misc]
+    ways["all, after the tests"] = lambda: timed(lambda *given: sealed.grade(*given, beside=False), task)
+    ways["all, beside the tests"] = lambda: timed(lambda *given: sealed.grade(*given, beside=True), task)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, way in ways.items():
+            seconds[name].append(way())
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    hand = medians["by hand"]
+    return {
+        "seconds": {name: round(value, 3) for name, value in medians.items()},
+        "over_plain": {name: round(value / hand, 2) for name, value in medians.items() if name != "by hand"},
+        "reference_seconds": round(taking, 2),
+        "coverage": known.coverage(task.hidden.fail_to_pass),
+        "budget": BUDGET,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--tasks", nargs="*", default=TASKS)
+    arguments = parser.parse_args()
+    task_set = load_task_set("pypi").select(arguments.tasks)
+    for built in build(task_set):
+        if built.error is not None:
+            raise SystemExit(str(built.error))
+    results = {name: measured(task_set.load(name), arguments.runs) for name in task_set.ids}
+    table = Table("way", *results)
+    for way in next(iter(results.values()))["seconds"]:
+        table.add_row(way, *(f"{found['seconds'][way]} s" for found in results.values()))
+    console = Console()
+    console.print(table)
+    console.print(f"written to {write_results('integrity', results)}")
+
+
+if __name__ == "__main__":
+    main()
