@@ -316,14 +316,15 @@ def _decided(
     recipe: RowRecipe, setup: TestSetup, ids: tuple[str, ...], *, explicit: bool
 ) -> tuple[TestSetup, tuple[str, ...], tuple[str, ...]]:
     """The ids of the listed tests; where they are not pytest's, the tests stay as listed and a log decides."""
-    failing, passing = listed_names.match(recipe.failing, ids), listed_names.match(recipe.passing, ids)
+    listed = _as_listed(recipe)
+    failing, passing = (listed_names.match(names, ids) for names in listed)
     unknown = len(failing.unknown) + len(passing.unknown)
-    total = len(recipe.failing) + len(recipe.passing)
+    total = len(listed[0]) + len(listed[1])
     if failing.unknown or unknown > _MOST_UNKNOWN * total:
         if explicit:
             shown = ", ".join((*failing.unknown, *passing.unknown)[:3])
             raise TaskError(f"{unknown} of {total} listed tests do not exist here, among them {shown}.")
-        return replace(setup, runner="command"), *_as_listed(recipe)
+        return replace(setup, runner="command"), *listed
     kept = set(failing.ids)
     return setup, failing.ids, tuple(test for test in passing.ids if test not in kept)
 

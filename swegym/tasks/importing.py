@@ -7,7 +7,7 @@ better than a project's files stands in an overrides file, a table for each patt
     python = "3.6"
 
     ["psf/*"]
-    silent_networks = true
+    date = "2016-12-31"
 """
 
 from __future__ import annotations

@@ -51,7 +51,6 @@ class BuildOptions(config.Config):
     environment: dict[str, str] = Field(default={})
     source: tuple[InsidePath, ...] | None = None
     visible: tuple[InsidePath, ...] | None = None
-    silent_networks: bool = False  # private ranges drop packets silently instead of refusing them
     timeout: float = Field(default=900.0, gt=0)
 
 
