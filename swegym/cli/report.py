@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swegym.cli.analysis import Analysis
 from swegym.cli.options import Json, existing_run
 from swegym.cli.pick import Pick, pick_report, show_picks
 from swegym.cli.screen import print_json, say, show_table
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or their names below runs/.")],
     tasks: Annotated[bool, typer.Option("--tasks", help="Also one line per task.")] = False,
+    hints: Annotated[
+        bool, typer.Option("--hints", help="What guidance was worth, the leak guard's numbers, time by phase.")
+    ] = False,
+    gain: Annotated[
+        bool, typer.Option("--gain", help="BEFORE AFTER [PLACEBO]: what training changed, and on which tasks.")
+    ] = False,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="FILE", help="Best of k by the scores of a JSON lines file.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", metavar="DIR", help="Also draw what is shown, as SVG.")
+    ] = None,
     pick: Pick = None,
     as_json: Json = False,
 ) -> None:
@@ -28,6 +42,8 @@ def report(
       swegym report runs/demo
       swegym report demo --tasks          a line per task as well
       swegym report before after          side by side, and the tasks that flipped
+      swegym report demo --hints --plots plots
+      swegym report before after placebo --gain
       swegym report runs/demo --pick reward:runs/reward/model     best of k by a reward model
       swegym report runs/demo --json
 
@@ -40,11 +56,17 @@ def report(
     folders = [existing_run(run) for run in runs]
     summaries = [summarise(folder.name, RunFolder(folder).trajectories()) for folder in folders]
     picks = [pick_report(RunFolder(folder), pick) for folder in folders] if pick else []
+    runs_read = [RunFolder(folder) for folder in folders]
+    analysis = Analysis(runs_read, summaries, hints=hints, gain=gain, scores=scores)
+    drawn = analysis.plot(plots) if plots else []
     if as_json:
         shown = [summary.as_json() for summary in summaries]
-        print_json([one | {"picks": chosen} for one, chosen in zip(shown, picks, strict=True)] if picks else shown)
+        shown = [one | {"picks": chosen} for one, chosen in zip(shown, picks, strict=True)] if picks else shown
+        said = analysis.as_json()
+        print_json({"runs": shown, **said} if said else shown)
         return
     show_summaries(summaries)
+    analysis.show()
     for chosen in picks:
         say()
         show_picks(chosen)
@@ -58,6 +80,8 @@ def report(
         say(f"\n{before.name} -> {after.name}: {counted} changed between solved and failed")
         for task, was, now in changed:
             say(f"  {task}: {_word(was)} -> {_word(now)}")
+    for file in drawn:
+        say(f"Drawn: {file}")
 
 
 def _word(solved: bool) -> str:

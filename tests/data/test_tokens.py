@@ -1,7 +1,7 @@
 """Token rows: what was sampled, to the id, with and without the hint."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swegym.data.tokens import has_tokens, token_rows
@@ -121,6 +121,7 @@ def test_who_has_tokens():
     assert not has_tokens(with_extra(plain(), 1, token_ids=None))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 3), st.booleans()), min_size=1, max_size=6)
 )

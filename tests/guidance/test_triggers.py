@@ -60,7 +60,7 @@ def test_an_unknown_trigger_is_refused():
     "name", ["all-fail:0", "all-fail:x", "all-fail:1:0.5", "mostly-fail:2:1.0", "mostly-fail:2:0.1:3", "never:1"]
 )
 def test_numbers_that_do_not_suit_a_trigger_are_refused(name):
-    with pytest.raises(InputError, match="Write all-fail:4 or mostly-fail:8:0.25"):
+    with pytest.raises(InputError, match=r"Write all-fail:4 or mostly-fail:8:0\.25"):
         make_trigger(name)
 
 
