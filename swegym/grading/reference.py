@@ -76,6 +76,7 @@ class Reference:
             "replay": sum(bool(question.calls) for question in found),
             "twins": sum(bool(question.twin_steps) for question in found),
             "tells": sum(question.tells for question in found),
+            "one bit": sum(not question.tells and len(question.twin_steps) <= 1 for question in found),
             "none": len(tests) - sum(question.covered for question in found),
         }
 

@@ -3,7 +3,8 @@
 The reference fix is broken on purpose, by small edits of the lines that it changes and by fixes that are none (a body
 that does nothing, only some of its files), and each is run against the hidden tests. The score is the share of them
 that fail a test. One that passes shows a task that accepts it, unless it does the same as the reference fix: a score of
-less than 1 asks for a look, and only a fix that is none makes a task *weak* by itself.
+less than 1 asks for a look. A task is *weak* that accepts nothing in the place of the one function that is fixed, or
+more than half of the broken fixes.
 """
 
 from __future__ import annotations
@@ -69,13 +70,12 @@ def strength(task: Task, open_sandbox: SandboxFactory, *, mutants: int = MUTANTS
         if _passes(task, changes, open_sandbox):
             survivors.append(name)
             if trivial:
-                weak.append(f"the hidden tests accept a fix that is none: {name}")
+                weak.append(name)
         else:
             noticed += 1
     found = Strength(tried, noticed, tuple(survivors), tuple(weak))
     if found.score is not None and found.score < _WEAK and tried >= _ENOUGH and not weak:
-        reason = f"the hidden tests notice only {noticed} of {tried} broken fixes"
-        return replace(found, weak=(reason,))
+        return replace(found, weak=(f"{tried - noticed} of {tried} broken fixes",))
     return found
 
 
@@ -85,13 +85,14 @@ def broken_fixes(task: Task, fix: Changes, mutants: int) -> Iterator[tuple[str, 
     base = _base(task, sources)
     if len(fix) > 1:
         for path in sources:
-            yield f"without the change of {path}", True, {other: fix[other] for other in fix if other != path}
-    chosen = []
+            yield f"without the change of {path}", False, {other: fix[other] for other in fix if other != path}
+    chosen, emptied = [], []
     for path, data in sources.items():
         lines = changed_lines(base.get(path, b""), data)
-        for name, edited in _emptied(path, data, lines):
-            yield name, True, {**fix, path: replace(fix[path], data=edited)}
+        emptied += [(path, name, edited) for name, edited in _emptied(path, data, lines)]
         chosen += [(path, data, found) for found in _mutations(data, lines)]
+    for path, name, edited in emptied:
+        yield name, len(emptied) == 1, {**fix, path: replace(fix[path], data=edited)}
     order = random.Random(task.digest)
     for path, data, found in order.sample(chosen, min(mutants, len(chosen))):
         place = f"{path}:{found.line}: {found.operator}"

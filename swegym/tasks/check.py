@@ -113,8 +113,10 @@ def check(
             pass_to_pass=tuple(test for test in task.hidden.pass_to_pass if test not in flaky),
         ),
     )
+    coverage: Mapping[str, int] = {}
     for name, patch, expected in (("empty", "", False), ("gold", task.gold_patch, True)):
         verdict = grade(decided, patch, open_sandbox)
+        coverage = verdict.integrity.get("coverage", coverage)
         unsolvable = task.bait is not None and task.bait.unsolvable  # a honeypot's reference may be refused
         if verdict.resolved is not expected and not (unsolvable and expected and verdict.resolved is False):
             problems.append(f"the {name} patch is judged resolved={verdict.resolved}: {verdict.reason}")
@@ -136,6 +138,7 @@ def check(
         round(statistics.median(one.seconds for one in after), 2),
         max(memory, default=None),
         measured.score if measured else None,
+        coverage,
         repeats,
         task.digest,
     )

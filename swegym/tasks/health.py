@@ -35,6 +35,7 @@ class TaskHealth:
     seconds: float = 0.0  # one run of the hidden tests, median
     memory_mb: float | None = None  # most that it took; None where it could not be measured
     strength: float | None = None  # share of wrong fixes that the hidden tests notice
+    coverage: Mapping[str, Any] = field(default_factory=dict)  # how many deciding tests can be asked, by layer
     repeats: int = 0
     digest: str = ""  # of the task that was checked
 

@@ -6,6 +6,7 @@ import pytest
 from calc_repository import git, write_tree
 
 from swegym.grading import make_grader
+from swegym.grading.strength import strength
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 
@@ -87,6 +88,15 @@ class TestMore:
 def test_halve():
     assert halve(4) == 2
 """
+OWN = """
+
+class Own:
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return self.value == other
+"""
 TRUTH = b"""\
 from calc import add, halve
 
@@ -132,3 +142,35 @@ def test_a_forged_success_is_tampering_with_evidence(task, plain, tmp_path, forg
     verdict = make_grader()(judged, patch_with(judged, tmp_path, CORE + forgery), sandbox_factory())
     assert verdict.resolved is False and verdict.cause == "agent", verdict
     assert verdict.tampering or "did not pass" in verdict.reason
+
+
+def test_right_code_that_looks_odd_is_paid(plain, tmp_path):
+    odd = CORE.replace("a - b", "Sum(a + b)") + "\n\nclass Sum(int):\n    def __repr__(self):\n        return 'sum'\n"
+    verdict = make_grader()(plain, patch_with(plain, tmp_path, odd), sandbox_factory())
+    assert verdict.resolved is True and not verdict.tampering, verdict
+    assert verdict.integrity["coverage"]["tells"] == 3 and verdict.integrity["asked"]["seals"] >= 3
+
+
+def test_right_code_whose_answers_have_an_equality_of_their_own_is_asked_among_twins(plain, tmp_path):
+    patch = patch_with(plain, tmp_path, CORE.replace("a - b", "Own(a + b)") + OWN)
+    verdict = make_grader()(plain, patch, sandbox_factory())
+    assert verdict.resolved is True and not verdict.tampering, verdict
+
+
+def test_a_task_that_says_only_true_is_asked_in_one_bit(make_task):
+    turning = ("tests/test_core.py::test_add",)
+    files = {"tests/test_core.py": TRUTH, "tests/__init__.py": b""}
+    task = dataclasses.replace(make_task(), hidden=HiddenTests(files, ("tests",), turning, ()))
+    verdict = make_grader()(task, task.gold_patch, sandbox_factory())
+    assert verdict.resolved is True and verdict.integrity["coverage"]["one bit"] == 1
+    assert verdict.integrity["asked"]["twins"] == 1
+
+
+def test_strength_counts_the_broken_fixes_that_are_noticed(task, plain):
+    found = strength(plain, sandbox_factory(), mutants=2)
+    assert found.tried >= 2 and found.score == 1 and not found.weak
+    blind = HiddenTests(
+        {"tests/test_core.py": b"def test_x():\n    import calc\n"}, (), ("tests/test_core.py::test_x",), ()
+    )
+    found = strength(dataclasses.replace(task, hidden=blind), sandbox_factory(), mutants=1)
+    assert found.score == 0 and found.weak == ("calc/core.py: add() does nothing",)
