@@ -36,7 +36,7 @@ def loop(
 
     \b
     Examples:
-      swegym loop -c examples/loop-micro.toml -m MODEL -o runs/loop
+      swegym loop -m MODEL --tasks micro -o runs/loop --set limit=200 --set attempts=4
       swegym loop -c loop.toml --set rounds=2          one more round where one was done
       swegym loop -m MODEL --tasks mutants -o runs/loop --set attempts=8 --set train.compute.lora.rank=32
 

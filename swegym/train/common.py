@@ -27,59 +27,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from swegym.config import Config, load, to_toml
 from swegym.errors import RunError
 from swegym.rollout.folder import write_atomically
 from swegym.train import checkpoint, parallel
 from swegym.train.batch import Batch, Refused, order_of
-from swegym.train.measure import Log, peak_of, shape_of
+from swegym.train.measure import Log, peak_of
 from swegym.train.model import Loaded, ModelConfig, load_model, save_model
-from swegym.train.optimiser import Optimiser, OptimiserConfig
+from swegym.train.optimiser import Optimiser
 from swegym.train.parallel import World
 from swegym.train.reading import Rules
-
-
-class TrainConfig(Config):
-    """What all trainers share."""
-
-    model: str
-    """Folder of the model to start from."""
-    data: tuple[str, ...]
-    """JSONL files; see docs/data.md."""
-    out: str
-    """Folder for everything that comes out."""
-    epochs: int = Field(1, ge=1)
-    steps: int | None = Field(None, ge=1)
-    """Stop after so many steps; whole epochs if left out."""
-    examples_per_step: int = Field(16, ge=1)
-    """Over all processes."""
-    tokens_per_batch: int = Field(16384, ge=1)
-    """Most tokens that go through the model at once."""
-    max_length: int = Field(32768, ge=2)
-    """Longest row, in tokens."""
-    too_long: str = Field("refuse", pattern="^(refuse|cut)$")
-    """What becomes of a longer row: left out and counted, or cut at the end of a turn."""
-    mask: str = Field("assistant", pattern="^(assistant|all)$")
-    """What is trained: what the policy said, or everything after its first word, tool output included."""
-    tokens: str = Field("auto", pattern="^(auto|only|ignore)$")
-    """Recorded token ids: used where there are any, required, or ignored."""
-    seed: int = 0
-    save_every: int = Field(100, ge=1)
-    """Steps between checkpoints."""
-    keep: int = Field(2, ge=1)
-    """So many checkpoints are kept."""
-    parallel: str = Field("auto", pattern="^(auto|ddp|fsdp)$")
-    track: str = Field("none", pattern="^(none|trackio|wandb)$")
-    """Also log to this, where it is installed."""
-    compute: ModelConfig = ModelConfig()
-    optimiser: OptimiserConfig = OptimiserConfig()
-
-
-MAY_CHANGE = frozenset({"out", "save_every", "keep", "track", "parallel", "tokens_per_batch"})
-"""Settings that decide how training is carried out, not what comes out: they may differ when it is resumed."""
+from swegym.train.settings import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +108,9 @@ def train(
             checkpoint stays, and the same command goes on from it.
     """
     out = Path(config.out)
-    shape, peak = shape_of(loaded.base, frozen=loaded.lora), peak_of(world.device)
+    peak = peak_of(world.device)
     if world.sharded:
-        parallel.shard(scorer, decoder_layers(loaded.base), loaded.dtype, world)
+        scorer.reshard()  # what went through it before, such as a reference pass, leaves its root gathered
     steps = steps_of(config, recipe.count)
     optimiser = Optimiser(loaded.module, config.optimiser, steps=steps)
     facts = {"data": recipe.digest, "examples": recipe.count, "steps": steps}
@@ -171,7 +130,7 @@ def train(
                 items = items_of(config, recipe.count, step)
                 line = _step(step, items, config, scorer, recipe, optimiser, world, keep)
                 if log is not None:
-                    line |= _speed(line, shape, peak, world)
+                    line |= _speed(line, loaded.shape, peak, world)
                     log.append(line)
                     if on_step is not None:
                         on_step(StepDone(step + 1, steps, line))
@@ -183,7 +142,7 @@ def train(
     finally:
         if log is not None:
             log.close()
-    return _finish(out, loaded, world, facts | dict(report or {}))
+    return _finish(out, loaded, config.compute, world, facts | dict(report or {}))
 
 
 def steps_of(config: TrainConfig, count: int) -> int:
@@ -337,13 +296,16 @@ def _resume(out: Path, optimiser: Optimiser, facts: Mapping[str, Any]) -> int:
     return int(state["step"])
 
 
-def _finish(out: Path, loaded: Loaded, world: World, report: Mapping[str, Any]) -> Path:
+def _finish(out: Path, loaded: Loaded, compute: ModelConfig, world: World, report: Mapping[str, Any]) -> Path:
     folder = out / "model"
-    state = None
     if world.sharded:
-        state = {name: parallel.whole(weight).to(loaded.dtype) for name, weight in loaded.module.state_dict().items()}
+        state = {name: parallel.whole(weight) for name, weight in loaded.module.state_dict().items()}
+        if world.first:  # an unsharded model takes the gathered weights, so that adapters can be merged as ever
+            compute = compute.model_copy(update={"dtype": str(loaded.dtype).removeprefix("torch.")})
+            loaded = load_model(loaded.folder, compute, device=torch.device("cpu"), score=loaded.score)
+            loaded.module.load_state_dict(state)
     if world.first:
-        save_model(loaded, folder, state)
+        save_model(loaded, folder)
         write_atomically(out / "train.json", json.dumps(dict(report) | {"model": str(folder)}, indent=2) + "\n")
     parallel.wait_for_all(world)
     return folder
@@ -370,46 +332,28 @@ def _interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def begin(config: TrainConfig, world: World) -> Path | None:
-    """Claim OUT for this config. Returns the model's folder if training is over already, else None.
-
-    Raises:
-        RunError: OUT holds a run with other settings.
-    """
-    out = Path(config.out)
-    file = out / "config.toml"
-    if file.is_file():
-        before, now = load(type(config), file).model_dump(mode="json"), config.model_dump(mode="json")
-        different = next((name for name in now if name not in MAY_CHANGE and before[name] != now[name]), None)
-        if different is not None:
-            raise RunError(
-                f"{file}: {different} = {before[different]!r}, but this run has {now[different]!r}. "
-                "Give the same settings to go on, or choose another folder (out)."
-            )
-    elif world.first:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, to_toml(config.model_dump(mode="json")))
-    parallel.wait_for_all(world)
-    if (out / "train.json").is_file():
-        return out / "model"
-    return None
-
-
 def prepare(config: TrainConfig, world: World, *, score: bool = False) -> tuple[Loaded, Rules]:
     """The model, on this process's device, and the rules for its rows."""
     torch.manual_seed(config.seed)  # new weights (adapters, a score head) must be the same in every process
     compute = config.compute
     if world.sharded:
         # Shards are the master weights, so they are float32; the computation's dtype is applied when they are gathered.
-        loaded = load_model(
-            config.model, compute.model_copy(update={"dtype": "float32"}), device=world.device, score=score
-        )
+        # No GPU needs to hold the whole of them: a layer leaves the host when it is sharded.
+        full = compute.model_copy(update={"dtype": "float32"})
+        loaded = load_model(config.model, full, device=torch.device("cpu"), score=score)
+        loaded.device = world.device
         if compute.dtype == "bfloat16" or (compute.dtype == "auto" and world.device.type == "cuda"):
             loaded.dtype = torch.bfloat16
     else:
         loaded = load_model(config.model, compute, device=world.device, score=score)
     rules = Rules(config.max_length, config.too_long, config.mask, loaded.vocabulary, config.tokens)
     return loaded, rules
+
+
+def spread(scorer: nn.Module, loaded: Loaded, world: World) -> None:
+    """Shard a scorer where that was asked for; before anything goes through it."""
+    if world.sharded:
+        parallel.shard(scorer, decoder_layers(loaded.base), loaded.dtype, world)
 
 
 def note_refused(config: TrainConfig, refused: Refused, world: World) -> None:

@@ -26,11 +26,12 @@ from torch import Tensor
 
 from swegym.train import losses, parallel
 from swegym.train.batch import Batch, Refused, Row, common_beginning, packed, padded, plan
-from swegym.train.common import Part, TrainConfig, Watcher, begin, note_refused, prepare, train
+from swegym.train.common import Part, Watcher, note_refused, prepare, spread, train
 from swegym.train.model import TokenScorer
 from swegym.train.optimiser import OptimiserConfig
 from swegym.train.reading import Pair, digest_of, read_pairs
 from swegym.train.reference import reference_sums
+from swegym.train.settings import TrainConfig, begin
 
 
 class DpoConfig(TrainConfig):
@@ -55,6 +56,7 @@ def dpo(config: DpoConfig, *, on_step: Watcher | None = None) -> Path:
     pairs = read_pairs([Path(file) for file in config.data], loaded.tokenizer, rules, refused)
     note_refused(config, refused, world)
     scorer = TokenScorer(loaded)
+    spread(scorer, loaded, world)
     rows = [row for pair in pairs for row in (pair.chosen, pair.rejected)]
     sums, computed = reference_sums(loaded, scorer, rows, config.tokens_per_batch, world)
     recipe = Dpo(config, pairs, sums, packing=loaded.packing, padding=loaded.padding)

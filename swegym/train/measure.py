@@ -52,7 +52,7 @@ def shape_of(base: Any, *, frozen: bool = False) -> Shape:
     text = base.config.get_text_config()
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     embeddings = base.get_input_embeddings().weight.numel()
-    head = base.score if hasattr(base, "score") else base.get_output_embeddings()
+    head = dict(base.named_children()).get("score") or base.get_output_embeddings()
     inside = sum(weight.numel() for name, weight in base.base_model.named_parameters() if "lora_" not in name)
     return Shape(
         inside - embeddings, head.weight.numel(), text.num_attention_heads * width * text.num_hidden_layers, frozen

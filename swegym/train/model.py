@@ -22,6 +22,7 @@ from swegym.errors import InputError, RunError
 from swegym.train.attention import ATTENTION, register
 from swegym.train.batch import Batch
 from swegym.train.head import token_entropies, token_logps
+from swegym.train.measure import Shape, shape_of
 
 
 class LoraConfig(Config):
@@ -55,6 +56,8 @@ class Loaded:
     dtype: torch.dtype
     packing: bool
     lora: bool
+    shape: Shape
+    score: bool = False
 
     @property
     def base(self) -> Any:
@@ -109,7 +112,8 @@ def load_model(folder: str | Path, config: ModelConfig, *, device: torch.device,
         module = _with_adapters(module, config.lora, score=score)
     if config.checkpointing:
         enable_checkpointing(plain)
-    return Loaded(path, module, tokenizer, device, dtype, packing, config.lora is not None)
+    shape = shape_of(plain, frozen=config.lora is not None)
+    return Loaded(path, module, tokenizer, device, dtype, packing, config.lora is not None, shape, score)
 
 
 def enable_checkpointing(model: Any) -> None:
@@ -244,25 +248,27 @@ def model_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def save_model(loaded: Loaded, folder: Path, state: dict[str, Tensor] | None = None) -> None:
+def save_model(loaded: Loaded, folder: Path) -> None:
     """Write model and tokenizer as a plain folder; adapters are merged into it and kept beside it in adapter/.
 
-    The folder is whole or not there. `state` replaces the model's own weights, e.g. those gathered from many processes.
+    The folder is whole or not there.
     """
+    from safetensors import SafetensorError
+
     new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     try:
         module: Any = loaded.module
         if loaded.lora:
-            module.save_pretrained(new / "adapter", state_dict=state)
-            module, state = module.merge_and_unload(), None
+            module.save_pretrained(new / "adapter")
+            module = module.merge_and_unload()
         attention = module.config._attn_implementation
         module.config._attn_implementation = "sdpa"  # ours is known to this process only
         module.config.use_cache = True
-        module.save_pretrained(new, state_dict=state)
+        module.save_pretrained(new)
         module.config._attn_implementation = attention
         loaded.tokenizer.save_pretrained(new)
-    except (OSError, RuntimeError) as error:  # a full disk is an OSError, or what torch and safetensors make of it
+    except (OSError, RuntimeError, SafetensorError) as error:  # what the three libraries make of a full disk
         shutil.rmtree(new, ignore_errors=True)
         raise RunError(f"{folder}: cannot be written: {error}. Free some space; the same command goes on.") from error
     if folder.exists():

@@ -91,10 +91,13 @@ class Optimiser:
         rate = rate_at(number, self.steps, self.config)
         for group in self.adam.param_groups:
             group["lr"] = rate
+        from torch.distributed.tensor import DTensor
+
         self.gradients()
         masters = list(self.masters.values())
         length = torch.nn.utils.clip_grad_norm_(masters, self.config.clip, foreach=masters[0].is_cuda or None)
-        length = length.full_tensor() if hasattr(length, "full_tensor") else length  # sharded weights
+        if isinstance(length, DTensor):  # of sharded weights
+            length = length.full_tensor()
         if math.isfinite(float(length)):
             self.adam.step()
             for name, weight in self.weights.items():

@@ -146,6 +146,9 @@ def _row(tokens: Any, messages: Any, tools: Any, tokenizer: Any, rules: Rules, n
 def _exact(tokens: Any, name: str, rules: Rules) -> Row:
     if not isinstance(tokens, dict) or not all(isinstance(tokens.get(key), list) for key in ("ids", "mask")):
         raise InputError.at(name, "tokens", tokens, "needs lists `ids` and `mask`", "See docs/data.md.")
+    wrong = next((token for token in tokens["ids"] if type(token) is not int), None)
+    if wrong is not None:
+        raise InputError.at(name, "tokens.ids", wrong, "is no token id", "Ids are whole numbers.")
     return make_row(tokens["ids"], tokens["mask"], name, vocabulary=rules.vocabulary, logprobs=tokens.get("logprobs"))
 
 

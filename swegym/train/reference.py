@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from swegym import paths
+from swegym.errors import RunError
 from swegym.train import parallel
 from swegym.train.batch import Row, packed, padded, plan
 from swegym.train.losses import sequence_sums
@@ -46,8 +47,14 @@ def reference_sums(
         chosen = [row for _, row in part]
         batch = packed([[row] for row in chosen]) if loaded.packing else padded(chosen, loaded.padding)
         batch = batch.to(world.device)
-        with torch.no_grad():
-            sums = sequence_sums(scorer(batch), batch.owners_N, batch.sequences)
+        try:
+            with torch.no_grad():
+                sums = sequence_sums(scorer(batch), batch.owners_N, batch.sequences)
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"out of memory, {batch.ids_BT.numel()} tokens of the reference ({str(error).partition('.')[0]}). "
+                f"Lower tokens_per_batch (now {budget}) or max_length. What is scored already is kept."
+            ) from error
         made = {digest: float(value) for (digest, _), value in zip(part, sums, strict=True)}
         if places is not None:
             known.add(made)

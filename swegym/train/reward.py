@@ -31,11 +31,12 @@ from swegym.errors import InputError
 from swegym.rollout.folder import write_atomically
 from swegym.train import losses, parallel
 from swegym.train.batch import Batch, Refused, Row, common_beginning, packed, padded, plan
-from swegym.train.common import Part, TrainConfig, Watcher, begin, note_refused, prepare, train
+from swegym.train.common import Part, Watcher, note_refused, prepare, spread, train
 from swegym.train.model import Loaded, ModelConfig, RewardScorer, load_model
 from swegym.train.optimiser import OptimiserConfig
 from swegym.train.parallel import World
 from swegym.train.reading import TOO_LONG, Rules, digest_of, lines_of, read_pairs
+from swegym.train.settings import TrainConfig, begin
 
 
 class RewardConfig(TrainConfig):
@@ -71,6 +72,7 @@ def reward(config: RewardConfig, *, on_step: Watcher | None = None) -> Path:
     note_refused(config, refused, world)
     trained, held = split_by_task(examples, config.held_out, config.seed)
     scorer = RewardScorer(loaded)
+    spread(scorer, loaded, world)
     recipe = Reward(config, trained, packing=loaded.packing, padding=loaded.padding)
     report = {"examples": len(trained), "held_out": len(held), "refused": dict(refused)}
     folder = train(config, loaded, scorer, recipe, world, on_step=on_step, report=report)

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from swegym.train import losses, parallel
 from swegym.train.batch import Batch, Refused, Row, packed, padded, plan
-from swegym.train.common import Part, TrainConfig, Watcher, begin, note_refused, prepare, train
+from swegym.train.common import Part, Watcher, note_refused, prepare, spread, train
 from swegym.train.model import TokenScorer
 from swegym.train.optimiser import OptimiserConfig
 from swegym.train.reading import digest_of, read_conversations
+from swegym.train.settings import TrainConfig, begin
 
 
 class SftConfig(TrainConfig):
@@ -40,7 +41,9 @@ def sft(config: SftConfig, *, on_step: Watcher | None = None) -> Path:
     note_refused(config, refused, world)
     recipe = Sft(config, rows, packing=loaded.packing, padding=loaded.padding)
     report = {"rows": len(rows), "refused": dict(refused)}
-    return train(config, loaded, TokenScorer(loaded), recipe, world, on_step=on_step, report=report)
+    scorer = TokenScorer(loaded)
+    spread(scorer, loaded, world)
+    return train(config, loaded, scorer, recipe, world, on_step=on_step, report=report)
 
 
 class Sft:
