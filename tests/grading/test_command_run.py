@@ -1,0 +1,103 @@
+"""Runners without a structured channel: where the strict reading of a log differs from the official one, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import tiny_set
+
+from swegym.grading import compatible, make_grader
+from swegym.grading.command_run import strict_statuses
+from swegym.grading.official_rules import instance_report
+from swegym.grading.parsers import make_parser
+from swegym.sandbox import open_sandbox, sandbox_factory
+from swegym.tasks import TaskSet
+from swegym.types import OfficialTests, Task
+
+START, END = ": >>>>> Start Test Output", ": >>>>> End Test Output"
+NAMES = ("a.py::test_fixed", "a.py::test_kept")
+GOOD = "PASSED a.py::test_fixed\nPASSED a.py::test_kept"
+BAD = GOOD.replace("PASSED a.py::test_fixed", "FAILED a.py::test_fixed - x")
+
+
+def log(inside: str, code: int = 0, before: str = "") -> str:
+    return f"{before}{START}\n{inside}\n{END}\n>>>>> Test Exit Code: {code}\n"
+
+
+STRICTER = {
+    "code under test can print a pair of markers": log(GOOD) + log(BAD, 1),
+    "a later line must not take a failure back": log(BAD + "\n" + GOOD, 0),
+    "what passed when the row was made and is skipped was taken out": log(
+        GOOD.replace("PASSED a.py::test_k", "SKIPPED a.py::test_k")
+    ),
+    "a misspelt word must not shrink the list": log(GOOD.replace("PASSED a.py::test_kept", "PASSED: a.py::test_kept")),
+    "set-up code prints outside the markers": log("nothing", 0, before=GOOD + "\n"),
+}
+ALIKE = {"good": (log(GOOD), True), "bad": (log(BAD, 1), False), "cut off": (log(GOOD)[:60], False)}
+
+
+def official(text: str) -> bool:
+    return bool(instance_report(text, "p", "pytest", NAMES[:1], NAMES[1:])["resolved"])
+
+
+def strict(text: str) -> bool:
+    statuses, _ = strict_statuses(text, make_parser("pytest"), NAMES)
+    return all(status in ("passed", "xfailed") for status in statuses.values())
+
+
+@pytest.mark.parametrize("reason", STRICTER)
+def test_stricter_on_purpose(reason: str) -> None:
+    assert official(STRICTER[reason])
+    assert not strict(STRICTER[reason])
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_otherwise_alike(case: str) -> None:
+    text, resolved = ALIKE[case]
+    assert official(text) is strict(text) is resolved
+
+
+def test_failure_without_a_failing_test_supports_nothing() -> None:
+    assert not official(log(GOOD, 1))
+    assert not strict(log(GOOD, 1))
+
+
+# --- on a task --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """A task of the tiny set, as a published row with a command of its own would be."""
+    tiny: TaskSet = tiny_set.build(tiny_set.write(tmp_path_factory.mktemp("sets")))
+    found = tiny.load("tiny-1")
+    command = "python -m pytest -rA -p no:cacheprovider tests/test_numbers.py"
+    hidden = replace(found.hidden, official=OfficialTests(found.hidden.fail_to_pass, found.hidden.pass_to_pass))
+    return replace(found, hidden=hidden, tests=replace(found.tests, command=command, parser="pytest"))
+
+
+def test_the_compatible_grader_on_good_bad_and_broken_patches(task: Task) -> None:
+    assert compatible.grade(task, task.gold_patch, open_sandbox).resolved is True
+    harmless = "diff --git a/NOTE b/NOTE\nnew file mode 100644\n--- /dev/null\n+++ b/NOTE\n@@ -0,0 +1 @@\n+x\n"
+    verdict = compatible.grade(task, harmless, open_sandbox)
+    assert (verdict.resolved, verdict.cause) == (False, "agent")
+    assert verdict.statuses[task.hidden.fail_to_pass[0]] == "failed"
+    broken = compatible.grade(task, "no patch at all", open_sandbox)
+    assert (broken.resolved, "does not apply" in broken.reason) == (False, True)
+
+
+def test_a_suite_that_hangs_is_unresolved(task: Task) -> None:
+    slow = replace(task, tests=replace(task.tests, command="sleep 30", timeout=0.5))
+    verdict = compatible.grade(slow, task.gold_patch, open_sandbox)
+    assert verdict.resolved is False
+    assert "Tests Timed Out" in verdict.output
+
+
+def test_the_sealed_grader_runs_a_command_too(task: Task) -> None:
+    by_command = replace(task, tests=replace(task.tests, runner="command"))
+    sealed = make_grader("sealed")
+    assert sealed(by_command, task.gold_patch, sandbox_factory()).resolved is True
+    useless = "diff --git a/tiny/new.py b/tiny/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/tiny/new.py\n"
+    verdict = sealed(by_command, useless + "@@ -0,0 +1 @@\n+x = 1\n", sandbox_factory())
+    assert verdict.resolved is False
+    assert verdict.statuses[task.hidden.fail_to_pass[0]] == "failed"
