@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from swegym.cli.progress import Board
+from swegym.cli.screen import note
 from swegym.errors import TaskError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def build_with_progress(task_set: TaskSet, ids: Iterable[str], jobs: int) -> lis
     def show(event: BuildEvent) -> None:
         if event.step in ("built", "cached", "failed"):
             board.end(event.id, event.step)
+        elif event.step == "waiting":
+            note(f"{event.id}: somebody else builds it; waiting for them.")
         else:
             board.doing(event.id, event.step)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from swegym.cli import task_generate, task_mutate
+from swegym.cli import task_generate, task_mine, task_mutate
 from swegym.cli.build import build_missing, build_with_progress, reason
 from swegym.cli.options import Jobs, Json, Limit, SetArgument, TaskGlobs, TaskOption, cores
 from swegym.cli.screen import print_json, say, show_table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, show, build and check tasks.")
 app.command("import")(import_tasks)
 app.command("check")(check)
+app.add_typer(task_mine.app, name="mine")
 app.command("generate")(task_generate.generate)
 app.command("mutate")(task_mutate.mutate)
 

@@ -146,11 +146,19 @@ def scratch() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Hold `lock` against every other thread and process; the system lets go of it when the holder dies."""
+def exclusive(lock: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold `lock` against every other thread and process; the system lets go of it when the holder dies.
+
+    `on_wait` is told when somebody else holds it, before this waits for them.
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 

@@ -23,7 +23,7 @@ from swegym import paths
 from swegym.errors import SwegymError, TaskError
 from swegym.images import store
 from swegym.tasks import built, environment, hunks, repository
-from swegym.tasks.recipe import InlineRecipe, PyPIRecipe, Recipe, expected_ids
+from swegym.tasks.recipe import GitRecipe, InlineRecipe, PyPIRecipe, Recipe, expected_ids
 from swegym.tasks.row_recipe import RowRecipe
 from swegym.tasks.sources import Material, gather
 from swegym.tasks.task_set import TaskSet
@@ -37,7 +37,7 @@ class BuildEvent:
     """What a build does now."""
 
     id: str
-    step: Literal["sources", "environment", "repository", "built", "cached", "failed"]
+    step: Literal["waiting", "sources", "environment", "repository", "built", "cached", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ def build_one(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], Non
     if task_set.is_built(task):
         return True
     home = task_set.home(task)
-    with store.exclusive(paths.built_tasks() / home / f".{task}.lock"):
+    lock = paths.built_tasks() / home / f".{task}.lock"
+    with store.exclusive(lock, lambda: on_event(BuildEvent(task, "waiting"))):
         if task_set.is_built(task):
             return True
         stamp, recipe = task_set.stamp(task), task_set.recipe(task)
@@ -175,7 +176,7 @@ def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callab
 
 def _mended(recipe: Recipe, material: Material, gold_paths: tuple[str, ...], folder: Path) -> Path:
     """A tree that differs from the buggy one, under the gold paths, by the reference fix."""
-    if not isinstance(recipe, PyPIRecipe) or not recipe.gold_hunks:
+    if not isinstance(recipe, PyPIRecipe | GitRecipe) or not recipe.gold_hunks:
         return material.fixed
     found = hunks.tree_hunks(material.buggy, material.fixed, gold_paths, recipe.test_paths, folder / "hunks.git")
     picked = hunks.chosen(found, recipe.gold_hunks)

@@ -97,6 +97,21 @@ class PyPIRecipe(_Recipe):
         return self.buggy.version
 
 
+class GitRecipe(_Recipe):
+    """Two commits of a local clone: the state with a bug, and the one that fixes it."""
+
+    source: Literal["git"]
+    clone: str = Field(min_length=1)  # folder of the clone on this machine
+    base: str = Field(pattern="^[0-9a-f]{40}$")
+    fix: str = Field(pattern="^[0-9a-f]{40}$")
+    gold_hunks: HunkNames = Field(default={})  # only these of the difference (see `swegym.tasks.hunks`); empty: all
+
+    @property
+    def version(self) -> str:
+        """The version that the repository is at, as packaging tools write a commit."""
+        return f"0+g{self.base[:12]}"
+
+
 class MutantRecipe(_Recipe):
     """A release with one bug injected: an edit named by its operator and place (see `swegym.tasks.mutation`)."""
 
@@ -145,7 +160,7 @@ class InlineRecipe(_Recipe):
     bait: BaitTable | None = None
 
 
-Recipe = PyPIRecipe | MutantRecipe | InlineRecipe
+Recipe = PyPIRecipe | MutantRecipe | InlineRecipe | GitRecipe
 
 
 class SetFile(config.Config):
@@ -175,7 +190,8 @@ class SetFile(config.Config):
 def read_recipe(path: Path) -> Recipe | RowRecipe:
     """Read and check one recipe file; what is wrong with it is an `InputError` that names file, field and value."""
     data = config.read_toml(path)
-    kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe] | type[InlineRecipe]] = {
+    kinds: dict[Any, type[PyPIRecipe] | type[MutantRecipe] | type[InlineRecipe] | type[GitRecipe]] = {
+        "git": GitRecipe,
         "pypi": PyPIRecipe,
         "mutant": MutantRecipe,
         "inline": InlineRecipe,

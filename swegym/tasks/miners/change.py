@@ -41,6 +41,7 @@ class Limits:
     timeout: float = 60.0  # seconds for one whole test run
     most_passing: int = 400  # beyond so many tests only files with failing ones count
     repeats: int = 2
+    whole: bool = True  # all tests must go on passing; else those of the files that changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,15 @@ class Examined:
     reasons: tuple[str, ...]
 
 
-def examine(kind: type[Recipe], fields: Mapping[str, Any], folder: Path, shop: Workshop) -> Examined:
-    """Look through one change. `fields` are those of its recipes but for tests, hunks and issue; `folder` is empty.
+def examine(kind: type[Recipe], fields: Mapping[str, Any], folder: Path, shop: Workshop, said: str = "") -> Examined:
+    """Look through one change.
+
+    Args:
+        kind: Of recipe.
+        fields: Those of its recipes but for tests, hunks and issue.
+        folder: A place for its trees, in the store's scratch space.
+        shop: What mining works with.
+        said: What its author said of it; the issue where no call shows the difference and nothing is leaked.
 
     Raises:
         TaskError: with a short reason why it gives no task.
@@ -110,7 +118,8 @@ def examine(kind: type[Recipe], fields: Mapping[str, Any], folder: Path, shop: W
     reasons = [f"{reason} ({count} tests)" for reason, count in Counter(result.unsettled.values()).items()]
     if not result.clusters:
         raise TaskError("; ".join(reasons))
-    whole = _whole_runs(task, trees.buggy, (), draft.test_paths, shop)
+    paths = draft.test_paths if limits.whole else tests
+    whole = _whole_runs(task, trees.buggy, (), paths, shop)
     if max(seconds for _, seconds in whole) > limits.timeout / 2:
         raise TaskError(f"its whole test suite takes longer than {limits.timeout / 2:g} seconds")
     found: list[Found] = []
@@ -118,7 +127,17 @@ def examine(kind: type[Recipe], fields: Mapping[str, Any], folder: Path, shop: W
         try:
             found.append(
                 _finish(
-                    kind, fields, cluster, task, trees.buggy, [statuses for statuses, _ in whole], seen, shop, folder
+                    kind,
+                    fields,
+                    cluster,
+                    task,
+                    trees.buggy,
+                    [statuses for statuses, _ in whole],
+                    paths,
+                    seen,
+                    said,
+                    shop,
+                    folder,
                 )
             )
         except TaskError as error:
@@ -169,7 +188,9 @@ def _finish(
     task: Task,
     tree: Path,
     before: Sequence[Mapping[str, Status]],
+    paths: Sequence[str],
     seen: behaviour.Trace,
+    said: str,
     shop: Workshop,
     folder: Path,
 ) -> Found:
@@ -179,7 +200,6 @@ def _finish(
         raise TaskError(f"a fix of more than {limits.hunks} hunks or {limits.lines} lines")
     if _tells_version(cluster.hunks, fields):
         raise TaskError("a fix that only tells the version")
-    paths = fields["test_paths"]
     after = [statuses for statuses, _ in _whole_runs(task, tree, cluster.hunks, paths, shop)]
     sides = {test for statuses in (*before, *after) for test in statuses if "::" in test}
     good = sorted(test for test in sides if all(statuses.get(test) in PASSING for statuses in after))
@@ -206,7 +226,7 @@ def _finish(
         got = behaviour.outcomes(bench.sandbox, calls)
         failures = bench.run(sorted({test.partition("::")[0] for test in failing})).output[-6000:]
     different = behaviour.differing(got, due)
-    text = behaviour.issue_text(fields["package"], judged.repo.partition(" ")[2], different) if different else ""
+    text = behaviour.issue_text(fields["package"], judged.repo.partition(" ")[2], different) if different else said
     if shop.write is not None:
         text = shop.write(judged, text)
     leaks = list(shop.leaks(text, judged)) if text else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from swegym.tasks.recipe import InlineRecipe, MutantRecipe, Recipe
+from swegym.tasks.recipe import GitRecipe, InlineRecipe, MutantRecipe, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,10 @@ def gather(recipe: Recipe, folder: Path) -> Material:
         from swegym.tasks.sources import inline
 
         return inline.gather(recipe, folder)
+    if isinstance(recipe, GitRecipe):
+        from swegym.tasks.sources import clone
+
+        return clone.gather(recipe, folder)
     from swegym.tasks.sources import pypi
 
     return pypi.gather(recipe, folder)

@@ -42,6 +42,7 @@ def download(package: str, release: Release) -> Path:
     """The archive of one source release, from the store or else from the index. Its hash is as the recipe says."""
     for kept in paths.downloads().glob(f"{release.sha256}-*"):
         if _sha256(kept) == release.sha256:
+            _refuse_other(kept.name.removeprefix(f"{release.sha256}-"), package, release)
             return kept
         kept.unlink(missing_ok=True)
     with _fetched(package, release.version, release.sha256) as archive:
@@ -52,6 +53,23 @@ def download(package: str, release: Release) -> Path:
                 f"{release.sha256}. Check the recipe; if it is right, the index serves something else: do not use it."
             )
         return _keep(archive, actual)
+
+
+def _refuse_other(archive: str, package: str, release: Release) -> None:
+    """A right hash beside a wrong version is a wrong recipe: the index would have said so."""
+    from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        name, version = parse_sdist_filename(archive)
+        wanted = (canonicalize_name(package), Version(release.version))
+    except (InvalidSdistFilename, InvalidVersion):
+        return  # named by an old tool, in its own way
+    if (name, version) != wanted:
+        raise DownloadError(
+            f"{package} {release.version}: sha256 {release.sha256} is that of {name} {version}. Correct the recipe: "
+            "either the version or the hash is wrong."
+        )
 
 
 def resolve(package: str, version: str) -> Release:
