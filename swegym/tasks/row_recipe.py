@@ -33,7 +33,6 @@ class BuildOptions(config.Config):
     """
 
     base: str | None = None  # a base image by name; its own Python is used
-    image: bool = False  # start from the image that the row names instead of installing anything
     python: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     date: Annotated[str, pydantic.AfterValidator(_date)] | None = None  # packages are taken as of this day
     install: Literal["editable", "develop", "none"] | None = None  # "develop": setup.py's own, for Python 3.6
@@ -71,7 +70,7 @@ class RowRecipe(config.Config):
     failing: tuple[str, ...] = Field(min_length=1)
     passing: tuple[str, ...] = ()
     only_failures: bool = False  # the log names no test that passed
-    image: str | None = None
+    image: str | None = None  # the published one; the official harness needs it, the builder does not
     command: str | None = None  # of the row's own evaluation script
     parser: str | None = None
     build: BuildOptions = BuildOptions()
