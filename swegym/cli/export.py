@@ -97,12 +97,14 @@ def export(
 def refusals(split: str, *, untrusted: bool = False) -> tuple[Any, ...]:
     """What is refused because of its task."""
     from swegym.data.held_out import held_out
+    from swegym.data.trusted import untrusted as not_trusted
     from swegym.errors import UnknownName
 
     splits = ("train", "dev", "test", "any")
     if split not in splits:
         raise UnknownName.among("split", split, splits)
-    return () if split == "any" else (held_out(split),)  # type: ignore[arg-type]
+    of_split = () if split == "any" else (held_out(split),)  # type: ignore[arg-type]
+    return of_split if untrusted else (*of_split, not_trusted())
 
 
 def write_rows(kind: str, folders: list[Any], file: Path, options: Any, guards: Any) -> RowSet:

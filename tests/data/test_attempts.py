@@ -9,9 +9,11 @@ from swegym.data import make_pairs, read_runs
 from swegym.data.attempts import TORN, UNREADABLE
 from swegym.data.held_out import held_out
 from swegym.data.make import KINDS, MakeOptions, make
+from swegym.data.trusted import FLAKY, UNSOUND, WEAK, untrusted
 from swegym.errors import InputError, UnknownName
 from swegym.rollout import RunFolder
 from swegym.rollout.serialise import to_line
+from swegym.tasks import health
 from tests import tiny_set
 from tests.data.test_pairs import attempt
 
@@ -108,6 +110,27 @@ def test_a_held_out_task_is_refused_by_name_and_by_digest(tiny):
     renamed = attempt(0, True, task="mine", set="my-own", task_digest=digest)
     assert refuse(renamed) == "its task is held out for test, as tiny-1"
     assert refuse(attempt(0, True, task="mine", set="my-own")) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({}, None),
+        ({"problems": ("it fails",)}, UNSOUND),
+        ({"flaky": {"test_a": 0.1}}, FLAKY),
+        ({"order": ("test_a",)}, FLAKY),
+        ({"weak": ("empty",)}, WEAK),
+        ({"strength": 0.2}, WEAK),
+        ({"weak": ("empty",), "digest": "of an older build"}, None),
+    ],
+)
+def test_tasks_that_a_check_found_wanting_train_nobody(tiny, found, reason):
+    digest = tiny.load("tiny-2").digest
+    values = {"problems": (), "digest": digest} | found
+    health.save(health.TaskHealth("tiny-2", fail_to_pass=1, pass_to_pass=1, **values), "tiny")
+    refuse = untrusted(least_strength=0.5)
+    assert refuse(attempt(0, True, task="tiny-2", set="tiny", task_digest=digest)) == reason
+    assert refuse(attempt(0, True, task="never-checked", set="tiny")) is None
 
 
 def test_rows_of_the_held_out_split_can_be_asked_for(tiny):
