@@ -8,6 +8,7 @@ task is built when it is first loaded.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from swegym.images import store
 from swegym.tasks import built
 from swegym.tasks.health import without_flaky
 from swegym.tasks.micro_options import Split
-from swegym.tasks.recipe import Recipe, read_recipe, read_set_file
+from swegym.tasks.recipe import Recipe, SetFile, read_recipe, read_set_file
 from swegym.tasks.row_recipe import RowRecipe
 from swegym.tasks.sources import micro
 from swegym.types import Task
@@ -83,7 +84,7 @@ class TaskSet:
     def generated(self, task: str) -> micro.Place | None:
         """For a generated task what it is generated from, which is all that `micro.micro_task` needs; else None."""
         file = self._file(task)
-        return micro.place(read_set_file(file), task) if file.name == SET_FILE else None
+        return micro.place(_set_file(file), task) if file.name == SET_FILE else None
 
     def split(self, task: str) -> Split:
         """Whether a task is for training, for choosing between what was trained, or held out for the end.
@@ -93,7 +94,7 @@ class TaskSet:
         """
         if place := self.generated(task):
             return place.split
-        return read_set_file(self._file(task).parent / SET_FILE).split_of(self.recipe(task).package)
+        return _set_file(self._file(task).parent / SET_FILE).split_of(self.recipe(task).package)
 
     def home(self, task: str) -> str:
         """The set that a task belongs to: this one, or the one that it is included from."""
@@ -134,6 +135,16 @@ class TaskSet:
             return self.recipes[task]
         except KeyError:
             raise UnknownName.among(f"task in set {self.name!r}", task, self.ids) from None
+
+
+def _set_file(path: Path) -> SetFile:
+    """A set.toml, read again only when it has changed: a generated set is asked once for each of thousands of tasks."""
+    return _read_set_file(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_set_file(path: Path, modified: int) -> SetFile:
+    return read_set_file(path)
 
 
 def load_task_set(name_or_folder: str | Path) -> TaskSet:
