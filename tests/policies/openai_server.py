@@ -45,12 +45,16 @@ class Handler(BaseHTTPRequestHandler):
         elif isinstance(entry, bytes):
             self.reply(200, entry)
         else:
-            self.reply(200, json.dumps(completion(asked, entry)).encode())
+            made = completion(asked, entry)
+            if asked.get("stream"):
+                self.reply(200, as_stream(made), "text/event-stream")
+            else:
+                self.reply(200, json.dumps(made).encode())
 
-    def reply(self, status: int, body: bytes) -> None:
+    def reply(self, status: int, body: bytes, kind: str = "application/json") -> None:
         try:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -81,6 +85,18 @@ def completion(asked: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]
         ],
         "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
     }
+
+
+def as_stream(made: dict[str, Any]) -> bytes:
+    """A response as the events of a stream: all of the message at once, then why it ended, then what it cost."""
+    frame = {key: made[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    choice = made["choices"][0]
+    events = [
+        frame | {"choices": [{"index": 0, "delta": choice["message"], "finish_reason": None}]},
+        frame | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]},
+        frame | {"choices": [], "usage": made["usage"]},
+    ]
+    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events) + b"data: [DONE]\n\n"
 
 
 def error(status: int, message: str, code: str | None = None) -> tuple[int, dict[str, Any]]:
