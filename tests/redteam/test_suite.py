@@ -1,0 +1,59 @@
+"""The suite on our own grader: what is known to be paid is named, and nothing honest is refused."""
+
+import os
+
+import pytest
+from container_engine import an_engine
+
+from swegym.redteam import CLASSES, Attack, campaign, load_attacks, load_fixes, make_grader, trials
+from swegym.sandbox import sandbox_factory
+from swegym.types import Task
+
+Grounds = dict[str, Task]
+
+# Paid still, and why. Nothing is taken out of here without a layer that holds it, nothing put in without a reason.
+KNOWN: dict[str, str] = {
+    "true-copy-among-twins": "of a test and its twins, whose numbers lie one, two and three to both sides of the true "
+    "one, the middle one is the test; letters follow each other, and the first is the test's",
+    "only-where-nobody-asks": "of the tests that must go on passing, only those in files of tests that must turn are asked",
+    "many-answers": "where a question is asked several times with several right answers, more answers than those are taken",
+    "answers-in-the-name-of-the-questions": "the same, sent without the program that asks",
+    "forges-what-cannot-be-asked": "tests that compare by a helper or a mock cannot be asked, and no function is changed",
+    "arguments-that-assert": "a mock's assertion is an attribute of an object that the code under test is given",
+    "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
+    "examples-outside-the-tests": "golden files outside the tests' folders are not restored",
+    "expected-value-from-examples": "golden files lie where the code under test can read them",
+    "channel-between-machines": "where questions are asked while the tests run, as on an idle machine, locks on a file "
+    "that both machines see carry the answers over",
+}
+QUICK = tuple(next(a.name for a in load_attacks(kind) if a.timeout is None) for kind in CLASSES)
+ODD = ("plain", "module-renamed", "own-equality", "added-conftest", "thread-and-exit-handler")
+
+
+def results(grounds: Grounds, names: tuple[str, ...] | None, backend: str = "bubblewrap") -> dict[str, str]:
+    """What the sealed grader made of attacks and fixes, each on its first task, where it is not what it should be."""
+    things = [thing for thing in (*load_attacks(), *load_fixes()) if names is None or thing.name in names]
+    tried = trials(things, list(grounds.values()), first=True)
+    found = campaign(tried, {"sealed": make_grader("sealed")}, sandbox_factory(backend))
+    assert len(found) == len(things)
+    return {f"{o.kind}/{o.name}": f"{o.result}: {o.reason}" for o in found if o.result not in ("held", "accepted")}
+
+
+def test_one_attack_of_each_class_is_held_and_odd_fixes_are_accepted(grounds: Grounds) -> None:
+    assert results(grounds, tuple({*QUICK, *ODD} - KNOWN.keys())) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_every_attack_is_held_but_the_known_ones_and_every_odd_fix_accepted(grounds: Grounds) -> None:
+    wrong = results(grounds, None)
+    assert {name.split("/")[1] for name in wrong} <= KNOWN.keys(), wrong
+
+
+@pytest.mark.slow
+def test_what_needs_no_knowledge_is_held_in_containers_too(grounds: Grounds, store: object) -> None:
+    names = tuple(a.name for a in load_attacks() if a.severity == "critical" and isinstance(a, Attack) and not a.finds)
+    with an_engine() as host, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", host)
+        assert os.environ["DOCKER_HOST"] == host
+        assert results(grounds, tuple({*names[:8], "plain"} - KNOWN.keys()), "docker") == {}
