@@ -4,6 +4,7 @@ $SWEGYM_HOME (default: the user's cache folder)
 ├── layers/<sha256>/           one read-only directory tree per layer, by content
 ├── keys/<sha256>.json         build input -> layer digest, so that nothing is built twice
 ├── downloads/<sha256>-<name>  source archives
+├── used/<sha256>             touched when a layer is used; how large it is
 ├── images/<name>.json         which layer is the base image of this name
 ├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
 ├── integrity/<sha256>.json    what the reference fix of a task answers to the grader's questions; private
@@ -36,6 +37,10 @@ def layers() -> Path:
 
 def keys() -> Path:
     return home() / "keys"
+
+
+def used() -> Path:
+    return home() / "used"
 
 
 def downloads() -> Path:

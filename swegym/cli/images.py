@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from swegym.cli.image_trim import trim
 from swegym.cli.options import Json
 from swegym.cli.screen import print_json, say, show_table
 
@@ -19,8 +20,10 @@ app = typer.Typer(
   swegym images build debian-bookworm                 make a root file system with mmdebstrap
   swegym images import docker://python:3.12 -n py312  take an image of the engine into the store
   swegym images export debian-trixie docker://my/tag  hand one over to the engine
+  swegym images trim 20GB                             bring the store down to a size
 """,
 )
+app.command("trim")(trim)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a base image; `swegym images list` shows them.")]
 

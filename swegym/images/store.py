@@ -25,7 +25,7 @@ from swegym import paths
 from swegym.errors import NotBuilt, TaskError
 from swegym.types import Image
 
-_TEMPORARY = ".new-"
+TEMPORARY = ".new-"
 _STALE_SECONDS = 3600.0
 
 
@@ -135,7 +135,7 @@ def scratch() -> Iterator[Path]:
     parent = paths.layers()
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -177,7 +177,7 @@ def move_into_place(staged: Path, target: Path) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all, even if the machine stops."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_TEMPORARY, delete=False) as stream:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as stream:
         staged = Path(stream.name)
         try:
             stream.write(data)
@@ -230,7 +230,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _sweep(parent: Path) -> None:
     """Remove what a killed builder left behind: old, and no longer held by anybody."""
-    for folder in parent.glob(f"{_TEMPORARY}*"):
+    for folder in parent.glob(f"{TEMPORARY}*"):
         try:
             if not folder.is_dir() or time.time() - folder.stat().st_mtime < _STALE_SECONDS:
                 continue

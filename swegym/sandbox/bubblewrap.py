@@ -31,7 +31,7 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import NotBuilt, SandboxDied, SandboxError, SandboxUnavailable
-from swegym.sandbox import machines, snapshots
+from swegym.sandbox import layer_uses, machines, snapshots
 from swegym.sandbox.base import USER, Base, kernel_settings, load_base
 from swegym.sandbox.complaints import bubblewrap_path, explained, unavailable
 from swegym.sandbox.disk import bytes_free, bytes_used, bytes_without_a_name
@@ -74,6 +74,8 @@ class BubblewrapSandbox:
             snapshots.hold(frozen)
             self._frozen += frozen
             self._upper.mkdir(parents=True)
+            layer_uses.note(self._folder, self.image.layers)
+            self._lower = [self._base.layer, *(_layer(digest) for digest in self.image.layers)]  # held from now on
             (self._folder / "work").mkdir()
             self._shared.mkdir()
             self._shared.chmod(0o1777)

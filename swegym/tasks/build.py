@@ -21,7 +21,7 @@ from typing import Literal
 
 from swegym import paths
 from swegym.errors import SwegymError, TaskError
-from swegym.images import store
+from swegym.images import cache, store
 from swegym.tasks import built, environment, hunks, repository
 from swegym.tasks.recipe import GitRecipe, InlineRecipe, PyPIRecipe, Recipe, expected_ids
 from swegym.tasks.row_recipe import RowRecipe
@@ -67,7 +67,9 @@ def build(
     for task in wanted:
         task_set.home(task)  # an unknown name is the caller's mistake, not a failed build
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="build") as pool:
-        return list(pool.map(lambda task: _build_reported(task_set, task, on_event or (lambda event: None)), wanted))
+        results = list(pool.map(lambda task: _build_reported(task_set, task, on_event or (lambda event: None)), wanted))
+    cache.trim_to_limit()
+    return results
 
 
 def _build_reported(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], None]) -> BuildResult:
