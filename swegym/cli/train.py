@@ -57,7 +57,8 @@ def sft(
     \b
     Examples:
       swegym train sft sft.jsonl -m MODEL -o runs/sft
-      swegym train sft -c sft.toml --set epochs=2 --set compute.lora.rank=16
+      swegym train sft sft.jsonl -m MODEL -o runs/sft --set compute.lora.rank=16
+      swegym train sft -c sft.toml --set epochs=2
     """
     carry_out("sft", data, model, out, config, overrides, as_json)
 

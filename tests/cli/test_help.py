@@ -23,6 +23,11 @@ VERBS = [
     ("redteam",),
     ("report",),
     ("pairs",),
+    ("export",),
+    ("train", "sft"),
+    ("train", "dpo"),
+    ("train", "reward"),
+    ("loop",),
     ("play",),
 ]
 
@@ -48,7 +53,7 @@ def test_a_verb_has_at_most_fifteen_flags(verb: tuple[str, ...]) -> None:
 
 def test_there_is_no_verb_without_a_test_here() -> None:
     command = typer.main.get_command(app)
-    groups = ("tasks", "images")
+    groups = ("tasks", "images", "train")
     names = {(name,) for name in command.commands if name not in groups}
     names |= {(group, name) for group in groups for name in command.commands[group].commands}
     assert names == set(VERBS)
