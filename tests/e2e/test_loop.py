@@ -10,7 +10,7 @@ from swegym.config import validate
 from swegym.rollout import RunFolder
 from swegym.train.loop import LoopConfig, loop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_round_runs_resumes_and_repeats(tmp_path):

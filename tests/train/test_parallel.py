@@ -15,7 +15,7 @@ from training_rows import pair_lines, write_lines
 from swegym.train.dpo import DpoConfig, dpo
 from swegym.train.measure import read_metrics
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SCRIPT = Path(__file__).with_name("two_processes.py")
 FAST = {"learning_rate": 1e-3, "schedule": "constant", "warmup": 0.0}
 KINDS = ("ddp", "fsdp")
@@ -59,7 +59,7 @@ def trained(tiny, tmp_path_factory) -> dict[str, dict]:
         for rank in range(2)
     ]
     for process in started:
-        _, errors = process.communicate(timeout=280)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors[-3000:]
     return runs
 

@@ -3,8 +3,6 @@
 import json
 import resource
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -153,33 +151,43 @@ def test_too_little_memory_says_what_to_lower(tiny, demonstrations, tmp_path, mo
     assert resumed == [2, 3]
 
 
-FULL_DISK = """
-import resource, sys
-sys.path[:0] = {path}
-from swegym.train.sft import SftConfig, sft
-config = SftConfig(**{config})
-def full(done):
-    if done.step == 2:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-try:
-    sft(config, on_step=full)
-except Exception as error:
-    print(type(error).__name__, error)
-"""
-
-
 def test_a_full_disk_keeps_the_last_checkpoint(tiny, demonstrations, tmp_path):
-    config = settings(tiny, demonstrations, tmp_path / "a", epochs=1, examples_per_step=2, save_every=1)
-    plain = {**config, "optimiser": FAST}
-    code = FULL_DISK.format(path=[], config=repr(plain))
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
-    assert "RunError" in ended.stdout and "Free some space" in ended.stdout, ended.stdout + ended.stderr
-    assert "step-00000001.pt is kept" in ended.stdout
+    """The kernel refuses to let a file grow, as a full disk does."""
+    config = SftConfig(**settings(tiny, demonstrations, tmp_path / "a", epochs=1, examples_per_step=2, save_every=1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(done):
+        if done.step == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+
+    try:
+        with pytest.raises(RunError, match=r"Free some space.*step-00000001\.pt is kept"):
+            sft(config, on_step=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [file.name for file in (tmp_path / "a/checkpoints").iterdir()] == ["step-00000001.pt"]
     resumed = []
-    sft(SftConfig(**config), on_step=lambda done: resumed.append(done.step))
+    sft(config, on_step=lambda done: resumed.append(done.step))
     assert resumed == [2, 3]
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_full_disk_leaves_no_half_model(tiny, demonstrations, tmp_path):
+    config = SftConfig(**settings(tiny, demonstrations, tmp_path / "a", epochs=1, steps=1, examples_per_step=2))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with (
+            pytest.raises(RunError, match=r"a/model: cannot be written.*Free some space"),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(
+                common.checkpoint,
+                "save",
+                lambda *rest, **more: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1])),
+            )
+            sft(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "a").glob("model*"))
 
 
 def test_adapters_are_merged_into_a_plain_folder(tiny, demonstrations, tmp_path):
