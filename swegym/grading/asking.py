@@ -41,6 +41,7 @@ class Inquiry:
     twinned: Mapping[str, Mapping[str, int]]  # key -> key of a copy -> 0 for the test, else the twin's number
     called: Mapping[str, Question]
     calls: Sequence[dict[str, Any]]
+    left: tuple[Question, ...] = ()  # to be asked among twins in another run: their function stands sealed in this one
 
     @property
     def empty(self) -> bool:
@@ -86,14 +87,22 @@ def prepare(
     sealed: dict[str, Question] = {}
     called: dict[str, Question] = {}
     twin_wanted: dict[str, Question] = {}
+    left: list[Question] = []
+    questions = list(questions)
+    telling = {(question.path, _bare(question.name)) for question in questions if question.tells and question.seals}
     for question in questions:
         twins = "twins" in layers and bool(question.twin_steps) and (twins_only or not question.tells)
-        if twins:
+        if twins and not twins_only and "seals" in layers and (question.path, _bare(question.name)) in telling:
+            left.append(question)
+        elif twins:
             twin_wanted[question.key] = question
         elif "seals" in layers and question.seals and not twins_only:
             sealed[question.key] = question
         if "replay" in layers and question.calls and not twins_only and len(called) < MOST_CALLS:
             called[question.key] = question
+    # A function stands in a file either sealed or among its twins.
+    among_twins = {(question.path, _bare(question.name)) for question in twin_wanted.values()}
+    sealed = {key: one for key, one in sealed.items() if (one.path, _bare(one.name)) not in among_twins}
     files: dict[str, bytes] = {}
     twinned: dict[str, dict[str, int]] = {}
     keys = set(sealed)
@@ -111,7 +120,7 @@ def prepare(
     calls = [group for path in sorted({question.path for question in called.values()}) for group in
              _calls(task, path, called)]  # fmt: skip
     files = {**question_files.other_files(task, files), **files}
-    return Inquiry(files, frozenset(keys), sealed, twinned, called, calls)
+    return Inquiry(files, frozenset(keys), sealed, twinned, called, calls, tuple(left))
 
 
 def _file(
@@ -131,10 +140,8 @@ def _file(
             before = chosen.get(question.name, (question.twin_site, list(question.twin_steps)))[1]
             steps = [step for step in before if step in question.twin_steps]
             chosen[question.name] = (question.twin_site, steps)
-    names = {name: sites for name, sites in allowed.items() if not any(_bare(other) == name for other in chosen)}
-    by_name = {name: names.get(_bare(name), set()) for name, _ in expectations.test_functions(tree)}
-    bare = {_bare(name) for name in chosen}
-    seals.only(tree, {*names, *bare})
+    by_name = {name: allowed.get(_bare(name), set()) for name, _ in expectations.test_functions(tree)}
+    seals.only(tree, {*allowed, *map(_bare, chosen)})
     placed = question_files.add_twins(tree, chosen)
     for name, function in list(expectations.test_functions(tree)):
         if by_name.get(name):

@@ -22,7 +22,7 @@ from swegym.grading import asking, evidence
 from swegym.grading.apply import AppliedPatch
 from swegym.grading.asking import Findings, Inquiry
 from swegym.grading.pytest_run import Fact, TestReport
-from swegym.grading.reference import Reference
+from swegym.grading.reference import Question, Reference
 from swegym.types import SandboxFactory, Task, Verdict
 
 LAYERS = ("identity", *asking.LAYERS)
@@ -38,6 +38,8 @@ class Asked:
     counts: dict[str, int] | None = None
     facts: tuple[Fact, ...] = ()
     trouble: str = ""
+    opaque: tuple[str, ...] = ()  # keys of tests whose answers nobody can compare
+    left: tuple[Question, ...] = ()  # what is still to be asked among twins
 
 
 def question(
@@ -46,33 +48,48 @@ def question(
     """Ask a patch all that the layers and the reference allow."""
     chosen = asking.choose(task, known, random.SystemRandom())
     used = [layer for layer in asking.LAYERS if layer in layers]
-    inquiry = asking.prepare(task, chosen, used)
+    first = _confirmed(task, applied, chosen, used, open_sandbox, twins_only=False)
+    if first.trouble or first.tampering:
+        return first
+    silent = [question for question in known.questions.values() if question.key in first.opaque]
+    untold = [question for question in silent if question.tells and not question.twin_steps]
+    if untold and "twins" in used:
+        shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
+        return replace(first, tampering=shown[:_MOST_SHOWN])
+    if not (silent or first.left) or "twins" not in used:
+        return first
+    second = _confirmed(task, applied, [*silent, *first.left], used, open_sandbox, twins_only=True)
+    counts = {layer: count + (second.counts or {}).get(layer, 0) for layer, count in (first.counts or {}).items()}
+    return replace(second, counts=counts, facts=first.facts + second.facts)
+
+
+def _confirmed(
+    task: Task,
+    applied: AppliedPatch,
+    questions: Sequence[Question],
+    layers: Sequence[str],
+    open_sandbox: SandboxFactory,
+    *,
+    twins_only: bool,
+) -> Asked:
+    """One run of questions, and another one, made anew, where chance could explain what was found."""
+    inquiry = asking.prepare(task, questions, layers, twins_only=twins_only)
     if inquiry.empty:
-        return Asked(counts={})
+        return Asked(counts={}, left=inquiry.left)
     first, report, trouble = _asked(task, applied, inquiry, open_sandbox)
     if first is None or report is None:
         return Asked(trouble=trouble)
     tampering, facts = list(first.contradictions), report.facts
     if first.doubts and not tampering:
-        second, report, trouble = _asked(task, applied, asking.prepare(task, chosen, used), open_sandbox)
+        again = asking.prepare(task, questions, layers, twins_only=twins_only)
+        second, report, trouble = _asked(task, applied, again, open_sandbox)
         if second is None or report is None:
             return Asked(trouble=trouble)
-        tampering += second.contradictions
-        tampering += [doubt for doubt in second.doubts if _subject(doubt) in set(map(_subject, first.doubts))]
+        before = set(map(_subject, first.doubts))
+        tampering += [*second.contradictions, *(doubt for doubt in second.doubts if _subject(doubt) in before)]
         facts += report.facts
-    if first.opaque and not tampering and "twins" in used:
-        silent = [question for question in known.questions.values() if question.key in first.opaque]
-        untold = [question for question in silent if question.tells and not question.twin_steps]
-        tampering += [f"seals: {question.key} passes on answers that nobody can compare" for question in untold]
-        again = asking.prepare(task, silent, used, twins_only=True)
-        if not again.empty:
-            third, report, trouble = _asked(task, applied, again, open_sandbox)
-            if third is None or report is None:
-                return Asked(trouble=trouble)
-            tampering += third.contradictions
-            tampering += third.doubts
-            facts += report.facts
-    return Asked(tuple(tampering[:_MOST_SHOWN]), dict(first.asked), facts)
+    shown = tuple(tampering[:_MOST_SHOWN])
+    return Asked(shown, dict(first.asked), facts, opaque=first.opaque, left=inquiry.left)
 
 
 def _asked(
