@@ -1,0 +1,74 @@
+"""The store goes down to a size, oldest use first, and never takes away what is in use."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from swegym import paths
+from swegym.errors import InputError
+from swegym.images import cache, store
+from swegym.sandbox import layer_uses
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEGYM_HOME", str(tmp_path / "home"))
+
+
+def layer(text: str, used: float) -> str:
+    with store.scratch() as folder:
+        tree = folder / "tree"
+        tree.mkdir()
+        (tree / "file").write_bytes(text.encode() * 50_000)
+        digest = store.put_layer(tree)
+    paths.used().mkdir(parents=True, exist_ok=True)
+    (paths.used() / digest).touch()
+    os.utime(paths.used() / digest, (used, used))
+    return digest
+
+
+def test_the_layer_that_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    digests = {name: layer(name, now - age) for name, age in (("a", 300.0), ("b", 900.0), ("c", 600.0))}
+    age = {digest: paths.used() / digest for digest in digests.values()}
+    # Layers count from when they were made, too; here they are as old as their last use.
+    monkeypatch.setattr(layer_uses, "last_used", lambda digest: age[digest].stat().st_mtime)
+    size = cache.size_on_disk(paths.layers() / digests["a"])
+    done = cache.trim(2 * size + size // 2, grace=0.0)
+    assert done.evicted == (digests["b"],)
+    assert cache.trim(0, grace=450.0).evicted == (digests["c"],)
+    assert (paths.layers() / digests["a"]).is_dir(), "used within the grace"
+
+
+def test_what_a_machine_stands_on_stays() -> None:
+    used, free = layer("u", 0.0), layer("f", 0.0)
+    machine = paths.machines() / "lease" / "machine"
+    machine.mkdir(parents=True)
+    layer_uses.note(machine, [used])
+    done = cache.trim(0, grace=0.0)
+    assert done.evicted == (free,) and done.in_use == 1
+    assert (paths.layers() / used).is_dir()
+    (machine / "layers").unlink()
+    assert cache.trim(0, grace=0.0).evicted == (used,)
+
+
+def test_a_machine_that_opens_while_its_layer_is_moved_away_gets_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = layer("x", 0.0)
+    answers = iter([set(), {digest}])
+    monkeypatch.setattr(layer_uses, "in_use", lambda: next(answers))
+    assert cache.trim(0, grace=0.0).evicted == ()
+    assert (paths.layers() / digest).is_dir()
+
+
+@pytest.mark.parametrize(("text", "size"), [("20GB", 20 * 10**9), ("1.5 g", 15 * 10**8), ("0", 0), ("300M", 3 * 10**8)])
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert cache.parse_size(text) == size
+
+
+def test_what_is_no_size_is_refused() -> None:
+    with pytest.raises(InputError, match="not a size"):
+        cache.parse_size("a lot")
