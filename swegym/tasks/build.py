@@ -99,19 +99,26 @@ def build_one(task_set: TaskSet, task: str, on_event: Callable[[BuildEvent], Non
     with store.exclusive(lock, lambda: on_event(BuildEvent(task, "waiting"))):
         if task_set.is_built(task):
             return True
-        stamp, recipe = task_set.stamp(task), task_set.recipe(task)
+        stamp = task_set.stamp(task)
         with store.scratch() as folder:
-            built.save(_assembled(task_set, task, recipe, folder, lambda step: on_event(BuildEvent(task, step))), stamp)
+            built.save(_assembled(task_set, task, folder, lambda step: on_event(BuildEvent(task, step))), stamp)
     return False
 
 
 Step = Literal["sources", "environment", "repository"]
 
 
-def _assembled(
-    task_set: TaskSet, task: str, recipe: Recipe | RowRecipe, folder: Path, on_step: Callable[[Step], None]
-) -> Task:
+def _assembled(task_set: TaskSet, task: str, folder: Path, on_step: Callable[[Step], None]) -> Task:
     """A recipe by the builder of its kind."""
+    if place := task_set.generated(task):
+        from swegym.tasks import micro_build
+        from swegym.tasks.sources.micro import micro_task
+
+        made = micro_build.assemble(
+            task, task_set.home(task), micro_task(place.series, place.index, place.options), folder
+        )
+        return replace(made, digest=_digest(made, environment.requirements_of(())))
+    recipe = task_set.recipe(task)
     if isinstance(recipe, RowRecipe):
         from swegym.tasks import builder
 

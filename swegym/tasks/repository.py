@@ -119,14 +119,14 @@ def git(
     return done.stdout
 
 
-def create(directory: Path) -> None:
-    """An empty bare repository, without the samples that git's own template brings."""
+def create(directory: Path, *, bare: bool = True) -> None:
+    """An empty repository, bare unless said, without the samples that git's own template brings."""
     (directory / "objects").mkdir(parents=True)
     (directory / "refs" / "heads").mkdir(parents=True)
     (directory / "info").mkdir()
     (directory / "info" / "attributes").write_text(_ATTRIBUTES)
     (directory / "HEAD").write_text(f"ref: refs/heads/{BRANCH}\n")
-    _write_config(directory, bare=True)
+    _write_config(directory, bare=bare)
 
 
 def _write_config(directory: Path, *, bare: bool) -> None:

@@ -88,7 +88,7 @@ class Place:
 
     def facts(self) -> list[Any]:
         """Plain data: where it is the same, the task is the same."""
-        return ["micro", VERSION, self.series, self.index, self.options.model_dump()]
+        return ["micro, packed", VERSION, self.series, self.index, self.options.model_dump()]
 
 
 @dataclass(frozen=True, slots=True)
