@@ -58,9 +58,14 @@ def trained(tiny, tmp_path_factory) -> dict[str, dict]:
         )
         for rank in range(2)
     ]
-    for process in started:
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors[-3000:]
+    try:
+        for process in started:
+            _, errors = process.communicate(timeout=600)
+            assert process.returncode == 0, errors[-3000:]
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
     return runs
 
 
