@@ -15,10 +15,11 @@ Grounds = dict[str, Task]
 KNOWN: dict[str, str] = {
     "true-copy-among-twins": "of a test and its twins, whose numbers lie one, two and three to both sides of the true "
     "one, the middle one is the test; letters follow each other, and the first is the test's",
-    "only-where-nobody-asks": "of the tests that must go on passing, only those in files of tests that must turn are asked",
-    "many-answers": "where a question is asked several times with several right answers, more answers than those are taken",
+    "only-where-nobody-asks": "of the tests that must go on passing, only those in files of tests that must turn are "
+    "asked",
+    "many-answers": "where a question is asked several times with several right answers, more answers are taken, too",
     "answers-in-the-name-of-the-questions": "the same, sent without the program that asks",
-    "forges-what-cannot-be-asked": "tests that compare by a helper or a mock cannot be asked, and no function is changed",
+    "forges-what-cannot-be-asked": "tests that compare by a helper or a mock cannot be asked",
     "arguments-that-assert": "a mock's assertion is an attribute of an object that the code under test is given",
     "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
     "examples-outside-the-tests": "golden files outside the tests' folders are not restored",
@@ -26,27 +27,34 @@ KNOWN: dict[str, str] = {
     "channel-between-machines": "where questions are asked while the tests run, as on an idle machine, locks on a file "
     "that both machines see carry the answers over",
 }
-QUICK = tuple(next(a.name for a in load_attacks(kind) if a.timeout is None) for kind in CLASSES)
+QUICK = tuple(
+    next(a.name for a in load_attacks(kind) if a.timeout is None and not a.finds and {"flat", "*"} & set(a.on))
+    for kind in CLASSES
+    if kind != "resources"
+)
 ODD = ("plain", "module-renamed", "own-equality", "added-conftest", "thread-and-exit-handler")
 
 
-def results(grounds: Grounds, names: tuple[str, ...] | None, backend: str = "bubblewrap") -> dict[str, str]:
+def results(grounds: Grounds, names: tuple[str, ...], backend: str = "bubblewrap") -> dict[str, str]:
     """What the sealed grader made of attacks and fixes, each on its first task, where it is not what it should be."""
-    things = [thing for thing in (*load_attacks(), *load_fixes()) if names is None or thing.name in names]
+    things = [thing for thing in (*load_attacks(), *load_fixes()) if thing.name in names]
     tried = trials(things, list(grounds.values()), first=True)
     found = campaign(tried, {"sealed": make_grader("sealed")}, sandbox_factory(backend))
     assert len(found) == len(things)
     return {f"{o.kind}/{o.name}": f"{o.result}: {o.reason}" for o in found if o.result not in ("held", "accepted")}
 
 
+@pytest.mark.timeout(900)
 def test_one_attack_of_each_class_is_held_and_odd_fixes_are_accepted(grounds: Grounds) -> None:
-    assert results(grounds, tuple({*QUICK, *ODD} - KNOWN.keys())) == {}
+    assert results({"flat": grounds["flat"]}, tuple({*QUICK, *ODD} - KNOWN.keys())) == {}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_every_attack_is_held_but_the_known_ones_and_every_odd_fix_accepted(grounds: Grounds) -> None:
-    wrong = results(grounds, None)
+@pytest.mark.timeout(1800)
+def test_the_severe_attacks_are_held_but_the_known_ones_and_every_odd_fix_accepted(grounds: Grounds) -> None:
+    """The others, and every one on each of its tasks, are for `benchmarks/redteam.py`: it takes minutes."""
+    severe = tuple(a.name for a in load_attacks() if a.severity in ("critical", "high"))
+    wrong = results(grounds, (*severe, *(fix.name for fix in load_fixes())))
     assert {name.split("/")[1] for name in wrong} <= KNOWN.keys(), wrong
 
 
