@@ -64,6 +64,7 @@ class Journal:
             self.entries[key] = entry
             if tasks and not (self.folder / "set.toml").exists():
                 store.write_atomically(self.folder / "set.toml", _set_file(self.folder.name).encode())
+            self.folder.mkdir(parents=True, exist_ok=True)
             with self._file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(entry)) + "\n")
                 stream.flush()
