@@ -11,6 +11,7 @@ prompt_token_ids or context_token_ids, guidance_span, as the hf policy keeps the
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -53,6 +54,8 @@ class Options(Requesting):
 
 def policy(context: PolicyContext) -> Policy:
     options = validate(Options, context.options, "options of policy litellm")
+    if find_spec("litellm") is None:
+        raise InputError("policy litellm needs litellm. Install swegym with its extra: swegym[llm].")
 
     def act(messages: list[Message], tools: list[ToolSchema]) -> Message:
         started = time.monotonic()

@@ -74,6 +74,8 @@ class Options(Config):
     """Name or import path of the policy that is asked; it is called without tools."""
     policy_options: dict[str, Any] = Field(default_factory=dict)
     """Its own settings."""
+    max_cost: float | None = Field(None, ge=0)
+    """Handed on to it, if set."""
     files: int = Field(5, ge=1)
     """Files taken from the first stage, at most."""
     places: int = Field(10, ge=1)
@@ -91,7 +93,9 @@ def policy(context: PolicyContext) -> Policy:
         raise InputError.at(
             "options of policy staged", "policy", options.policy, "it cannot chat", "Name one that can, e.g. litellm."
         )
-    stages = Stages(options, factory(PolicyContext(context.task, context.seed, options.policy_options)))
+    budget = {} if options.max_cost is None else {"max_cost": options.max_cost}
+    inner = factory(PolicyContext(context.task, context.seed, {**options.policy_options, **budget}))
+    stages = Stages(options, inner)
     driver: Iterator[Message] | None = None
 
     def act(messages: list[Message], tools: list[ToolSchema]) -> Message:

@@ -16,10 +16,12 @@ from swegym.types import Guidance
 EDIT = "tiny/numbers.py\n<<<<<<< SEARCH\n    return number + 2\n=======\n    return number * 2\n>>>>>>> REPLACE\n"
 asked: list[list] = []
 answers: list[str] = []
+made_with: list[dict] = []
 
 
 def chatting(context):
     """A policy that says what the test has laid out, and keeps what it was asked."""
+    made_with.append(dict(context.options))
 
     def act(messages, tools):
         assert tools == []
@@ -99,6 +101,12 @@ def test_options_and_envs_that_will_not_do_are_named(task_set):
     messages, _ = env.reset(seed=1)
     with pytest.raises(InputError, match="lacks the tools bash, edit"):
         student(messages, env.tool_schemas)
+
+
+def test_the_options_of_the_policy_underneath_reach_it():
+    options = {"policy": "test_staged:chatting", "policy_options": {"model": "x"}, "max_cost": 2.5}
+    make_policy("staged", make_task("one"), seed=1, options=options)
+    assert made_with[-1] == {"model": "x", "max_cost": 2.5}
 
 
 def test_files_and_places_are_found_in_what_models_write():
