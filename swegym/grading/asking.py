@@ -27,6 +27,7 @@ from swegym.types import SandboxFactory, Task
 LAYERS = ("seals", "twins", "replay")
 MOST_TURNING = 60  # tests that must turn and are asked in one grading
 STAYING = 6  # and tests that must go on passing
+FAR = 2  # of these from files in which no test must turn
 CALLED = 30  # and of the latter only by their calls, which cost next to nothing
 MOST_CALLS = 60
 
@@ -66,7 +67,8 @@ def choose(task: Task, known: Reference, source: random.Random) -> list[Question
     places = {question.path for question in turning}
     others = [known.questions[test] for test in task.hidden.pass_to_pass if test in known.questions]
     near = [question for question in others if question.path in places] or others
-    staying = source.sample(near, min(STAYING, len(near)))
+    far = [question for question in others if question.path not in places and question not in near]
+    staying = source.sample(near, min(STAYING, len(near))) + source.sample(far, min(FAR, len(far)))
     callable_ = [question for question in near if question.calls and question not in staying]
     called = source.sample(callable_, min(CALLED, len(callable_)))
     return [
@@ -91,7 +93,8 @@ def prepare(
     questions = list(questions)
     telling = {(question.path, _bare(question.name)) for question in questions if question.tells and question.seals}
     for question in questions:
-        twins = "twins" in layers and bool(question.twin_steps) and (twins_only or not question.tells)
+        told = question.tells and (("seals" in layers and question.seals) or ("replay" in layers and question.calls))
+        twins = "twins" in layers and bool(question.twin_steps) and (twins_only or not told)
         if twins and not twins_only and "seals" in layers and (question.path, _bare(question.name)) in telling:
             left.append(question)
         elif twins:
@@ -217,7 +220,7 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
             continue
         alike = len(set(wanted)) == 1
         if not alike and len(given) != len(wanted):
-            if not set(wanted) <= set(given):  # more answers than the reference fix gives, but all of its own
+            if set(wanted) != set(given):  # another number of answers, but no others: spraying them is no way
                 wrong = wrong or f"site {number}, {len(given)} times instead of {len(wanted)}"
             continue
         for place, text in enumerate(given):
