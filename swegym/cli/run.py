@@ -41,11 +41,16 @@ def run(
     guide: Annotated[
         str | None,
         typer.Option(
-            "--guide", metavar="TRIGGER", help="When to hint: never, on-failure, all-fail, always. [default: never]"
+            "--guide", metavar="TRIGGER", help="When to hint: never, on-failure, all-fail, mostly-fail, always."
         ),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", metavar="NAME", help="Who writes the hints. [default: oracle]")
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="NAME",
+            help="oracle, llm, critique, sibling, self, recorded, or my_pkg.module:function.",
+        ),
     ] = None,
     tasks: TaskGlobs = None,
     limit: Limit = None,
