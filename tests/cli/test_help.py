@@ -12,6 +12,8 @@ VERBS = [
     ("tasks", "show"),
     ("tasks", "build"),
     ("tasks", "check"),
+    ("tasks", "import"),
+    ("tasks", "mine"),
     ("tasks", "generate"),
     ("tasks", "mutate"),
     ("images", "list"),
