@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from swegym.messages import calls_of, reply, shorten, tokens_of, transcript
 from swegym.sandbox import Limits, sandbox_factory, snapshots
 from swegym.sandbox.opened import Opened
 from swegym.spaces import ConversationSpace, MessageSpace
-from swegym.tasks import load_task_set
+from swegym.tasks import health, load_task_set
 from swegym.tools import DEFAULT_TOOLS, ToolContext, answer, load
 from swegym.types import Grader, Message, Sandbox, SandboxFactory, Snapshot, Task, ToolSchema, Verdict
 
@@ -323,11 +323,21 @@ class SWEEnv(gymnasium.Env[list[Message], Message]):
         if not ids:
             raise InputError(f"task set {self.tasks.name} is empty. Add a recipe, or choose another set.")
         if options.get("task") is None:
-            return ids[int(self.np_random.integers(len(ids)))]
+            return self._drawn(ids)
         chosen: str = options["task"]
         if chosen not in ids:
             raise UnknownName.among(f"task in set {self.tasks.name}", chosen, ids)
         return chosen
+
+    def _drawn(self, ids: Sequence[str]) -> str:
+        """A task by chance, passing over those that a check found unsound as long as there are others."""
+        home = getattr(self.tasks, "home", None)
+        for _ in range(2 * len(ids)):
+            drawn = ids[int(self.np_random.integers(len(ids)))]
+            known = home and health.load(home(drawn), drawn)
+            if known is None or known.sound:
+                break
+        return drawn
 
     def _opening(self, task: Task) -> list[Message]:
         public = task.public()
