@@ -4,6 +4,7 @@ $SWEGYM_HOME (default: the user's cache folder)
 ├── layers/<sha256>/           one read-only directory tree per layer, by content
 ├── keys/<sha256>.json         build input -> layer digest, so that nothing is built twice
 ├── downloads/<sha256>-<name>  source archives
+├── packages/                  what workshops have downloaded and built; uv's cache, used by nothing else
 ├── used/<sha256>             touched when a layer is used; how large it is
 ├── images/<name>.json         which layer is the base image of this name
 ├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
@@ -45,6 +46,10 @@ def used() -> Path:
 
 def downloads() -> Path:
     return home() / "downloads"
+
+
+def packages() -> Path:
+    return home() / "packages"
 
 
 def images() -> Path:

@@ -6,10 +6,9 @@ would see, the folders that are being filled, the package index, and a cache of 
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ import uv
 
 from swegym import paths
 from swegym.errors import TaskError
+from swegym.images import store
 from swegym.sandbox.base import USER, load_base
 from swegym.sandbox.complaints import bubblewrap_path
 from swegym.tasks.sources.index import index_settings
@@ -39,14 +39,14 @@ class Workshop:
     def __init__(self, base: str, layers: Sequence[Path], folders: Mapping[str, Path]) -> None:
         self._base, self._layers, self._folders = load_base(base), layers, folders
         self._scratch = Path()
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Workshop:
-        paths.layers().mkdir(parents=True, exist_ok=True)
-        self._scratch = Path(tempfile.mkdtemp(prefix=".workshop-", dir=paths.layers()))
+        self._scratch = self._open.enter_context(store.scratch())  # swept when this process dies
         for name in ("upper", "work", "tmp"):
             (self._scratch / name).mkdir()
         (self._scratch / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
-        (paths.home() / "packages").mkdir(exist_ok=True)
+        paths.packages().mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -54,8 +54,9 @@ class Workshop:
     ) -> None:
         for folder, folders, _ in os.walk(self._scratch):
             for name in folders:
-                Path(folder, name).chmod(0o700)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+                if not Path(folder, name).is_symlink():
+                    Path(folder, name).chmod(0o700)  # overlayfs shuts its own working folder
+        self._open.close()
 
     def run(
         self,
@@ -118,7 +119,7 @@ class Workshop:
             if Path(path).exists():
                 argv += ["--ro-bind", str(Path(path).resolve()), path]
         argv += ["--ro-bind", str(self._scratch / "nsswitch.conf"), "/etc/nsswitch.conf"]
-        argv += ["--ro-bind", uv.find_uv_bin(), UV, "--bind", str(paths.home() / "packages"), _CACHE]
+        argv += ["--ro-bind", uv.find_uv_bin(), UV, "--bind", str(paths.packages()), _CACHE]
         for inside, folder in self._folders.items():
             argv += ["--bind", str(folder), inside]
         for name, value in environment.items():
