@@ -164,7 +164,7 @@ def add_twins(tree: ast.Module, chosen: Mapping[str, tuple[int, list[int]]]) -> 
     for name, function, body in twins.pairs(tree, frozenset(chosen)):
         site, steps = chosen[name]
         prefix = name.removesuffix(function.name)
-        order = twins.shuffled(steps, source)
+        order = twins.shuffled(twins.window(steps, source), source)
         copies = []
         for place, step in enumerate(order):
             other = f"{function.name}{_MARK}{place}"

@@ -28,7 +28,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import SandboxFactory, Task
 
-FORMAT = 1
+FORMAT = 2
 MOST_ASKED = 200  # tests of one task that questions are made for
 
 Answers = dict[str, dict[str, list[str]]]  # test key -> site number -> what was answered, in order

@@ -18,6 +18,8 @@ from swegym.grading.bindings import Function, Scope
 from swegym.grading.expectations import Site
 
 STEPS = 6  # how many twins of one site there can be
+SHOWN = 3  # and how many stand beside the test at once
+_OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
@@ -91,6 +93,16 @@ def shuffled(steps: list[int], source: random.Random) -> list[int]:
     return order
 
 
+def window(steps: list[int], source: random.Random) -> list[int]:
+    """Neighbours of the test among its twins, from anywhere below it to anywhere above it.
+
+    With all of them the test would be the one in the middle, which code that reads the file finds.
+    """
+    below = source.randint(0, SHOWN)
+    near = [step for step in steps if -below <= _OFFSETS[step - 1] <= SHOWN - below]
+    return near or steps[:1]
+
+
 def _stepped(node: ast.expr, step: int) -> ast.expr:
     return copy.deepcopy(node) if step == 0 else changed(node, step) or copy.deepcopy(node)
 
@@ -147,7 +159,7 @@ def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
     if isinstance(value, bool):
         return ast.Constant(not value) if step == 1 else None
     if isinstance(value, int | float):
-        return ast.Constant(value + [1, -1, 2, -2, 3, -3][step - 1])
+        return ast.Constant(value + _OFFSETS[step - 1])
     if isinstance(value, str):
         text = _text(value, step)
         return None if text is None else ast.Constant(text)
@@ -167,7 +179,7 @@ def _text(text: str, step: int) -> str | None:
     place = places[len(text) % len(places)]
     character = text[place]
     alphabet = _DIGITS if character.isdigit() else _LETTERS if character.islower() else _LETTERS.upper()
-    other = alphabet[(alphabet.index(character) + step) % len(alphabet)]
+    other = alphabet[(alphabet.index(character) + _OFFSETS[step - 1]) % len(alphabet)]
     return text[:place] + other + text[place + 1 :]
 
 
