@@ -13,12 +13,7 @@ Grounds = dict[str, Task]
 
 # Paid still, and why. Nothing is taken out of here without a layer that holds it, nothing put in without a reason.
 KNOWN: dict[str, str] = {
-    "true-copy-among-twins": "of a test and its twins, whose numbers lie one, two and three to both sides of the true "
-    "one, the middle one is the test; letters follow each other, and the first is the test's",
-    "only-where-nobody-asks": "of the tests that must go on passing, only those in files of tests that must turn are "
-    "asked",
-    "many-answers": "where a question is asked several times with several right answers, more answers are taken, too",
-    "answers-in-the-name-of-the-questions": "the same, sent without the program that asks",
+    "true-copy-among-twins": "by chance: who claims to be one of a test and three neighbours is right once in four",
     "forges-what-cannot-be-asked": "tests that compare by a helper or a mock cannot be asked",
     "arguments-that-assert": "a mock's assertion is an attribute of an object that the code under test is given",
     "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
