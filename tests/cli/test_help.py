@@ -13,7 +13,6 @@ VERBS = [
     ("tasks", "build"),
     ("tasks", "check"),
     ("tasks", "import"),
-    ("tasks", "mine"),
     ("tasks", "generate"),
     ("tasks", "mutate"),
     ("images", "list"),
