@@ -1,7 +1,6 @@
 """Wrong patches that aim at "resolved", and right ones that look odd. The first must fail, the second must pass.
 
-In-process forging by the package's own code (patching report classes from calc/) is not here: this grader does not
-prevent it, and says so.
+In-process forging by the package's own code (patching report classes from calc/) is in test_strict.py.
 """
 
 import pytest
