@@ -15,6 +15,7 @@ from swegym.tasks import TaskSet, checkout, load_task_set
 from swegym.tasks.build import build
 from swegym.tasks.builder import clone_of, found_clones, note_clones
 from swegym.tasks.importing import import_rows
+from swegym.tasks.sealing import sealed_problems
 
 pytestmark = pytest.mark.network
 
@@ -54,6 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, clone: tuple[Path, dict[str,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_row_builds_and_both_graders_resolve_its_fix(built: TaskSet, tmp_path: Path) -> None:
     results = {result.id: result for result in build(built, jobs=2)}
     assert results["me__calcs-1"].error is None
@@ -72,6 +74,7 @@ def test_a_row_builds_and_both_graders_resolve_its_fix(built: TaskSet, tmp_path:
     assert task.hidden.pass_to_pass == ("tests/test_calcs.py::test_two", "tests/test_calcs.py::test_words[a b]")
     assert task.hidden.official is not None
     assert task.hidden.official.pass_to_pass[-1] == "[100%]"
+    assert sealed_problems(task, open_sandbox) == []
     with open_sandbox(task.image) as sandbox:
         commits = sandbox.exec("git log --format=%s; git tag; git cat-file --batch-all-objects --batch-check | wc -l")
         assert commits.stdout.decode().split()[:2] == ["base", "first"]
