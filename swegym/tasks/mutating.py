@@ -35,6 +35,7 @@ from swegym.tasks.recipe import MutantRecipe, expected_ids, read_recipe
 from swegym.tasks.release_file import ReleaseFile
 from swegym.tasks.sources import pypi
 from swegym.tasks.sources.archive import unpack
+from swegym.tasks.trials import Trial, run_trials
 from swegym.types import SandboxFactory
 
 _BATCH = 16  # mutations that are examined together; part of what a seed means, as is the next
@@ -254,6 +255,10 @@ def _search(
 def _baseline(project: Project, folder: Path, open_sandbox: SandboxFactory, run: Run) -> Baseline:
     """The release's own tests, run; and its release file, written or held to."""
     baseline = mining.prepare(project, open_sandbox, run)
+    # A test that never passes among trials would seem to notice every edit.
+    untouched = Trial({}, list(baseline.test_files))
+    (seen,) = run_trials(baseline.image, project.setup(baseline.test_files), [untouched], open_sandbox)
+    baseline = dataclasses.replace(baseline, passing=baseline.passing & seen.passed)
     path = folder / release_file.FOLDER / f"{project.package}-{project.release.version}.toml"
     if not path.exists():
         store.write_atomically(path, facts_toml(project, mining.grouped(baseline.passing)).encode())
