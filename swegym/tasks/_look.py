@@ -39,7 +39,7 @@ NEAR: tuple[str, ...] = (
     "externals",
 )
 NEAR += ("third_party", "thirdparty")
-LEAST = 12  # characters besides white space from which a line of the fix can tell
+LEAST = 9  # characters besides white space from which a line of the fix can tell
 
 
 class Look:
