@@ -1,8 +1,7 @@
 """The price of each layer of the strict grader, over plain pytest by hand.
 
 For each task: the hidden files under plain pytest with the reference fix applied, the runner without questions, the
-runner with each layer alone, all layers asked after the tests, and the grader as it is, which asks beside the tests
-where a processor is idle. The reference is taken before; its own price is a line of its own. Medians of --runs, taken
+runner with each layer alone, and the grader as it is, with all of them. The reference is taken before; its own price is a line of its own. Medians of --runs, taken
 in turn, so that a slow minute of the machine meets all alike. Writes benchmarks/results/integrity.json.
 
     python benchmarks/integrity.py --runs 5
@@ -62,8 +61,7 @@ def measured(task: Task, runs: int) -> dict[str, Any]:
     ways["runner alone"] = lambda: timed(sealed.grade_unasked, task)
     for layer in LAYERS:
         ways[f"with {layer}"] = lambda layer=layer: timed(sealed.grader_with(layer), task)  # type: ignore[misc]
-    ways["all, after the tests"] = lambda: timed(lambda *given: sealed.grade(*given, beside=False), task)
-    ways["all, beside the tests"] = lambda: timed(lambda *given: sealed.grade(*given, beside=True), task)
+    ways["all"] = lambda: timed(sealed.grade, task)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
         for name, way in ways.items():

@@ -14,10 +14,8 @@ says how far that was. A fix that only satisfies the hidden tests is not found b
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -27,7 +25,6 @@ from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.reference import Reference, known_reference, reference_for
 from swegym.grading.work_tree import write_tree
-from swegym.sandbox.opened import Opened
 from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
 
 _TAIL = 20_000  # characters of the tests' output that a verdict keeps
@@ -42,12 +39,12 @@ def grade(
     open_sandbox: SandboxFactory,
     *,
     layers: Collection[str] = strict.LAYERS,
-    beside: bool | None = None,
 ) -> Verdict:
     """Judge `patch`. An empty patch, or one that does not apply, is unresolved without a run.
 
-    `layers` of `strict.LAYERS` are carried out; without any, passing tests are enough. `beside`: whether questions are
-    asked while the tests run (by default, where a processor is idle) or after them.
+    `layers` of `strict.LAYERS` are carried out; without any, passing tests are enough. Questions are asked when the
+    machine of the tests is closed, never beside it: what both can see, a lock on a file of the host's /usr for one,
+    would carry answers over.
 
     A run that breaks off without an answer is tried once more in another sandbox. When there is still none, the
     reference fix is run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is
@@ -62,7 +59,7 @@ def grade(
             applied = _applied(task, patch)
         if not applied.changes:
             return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
-        return _asked(task, applied, open_sandbox, seconds, layers, _idle() if beside is None else beside)
+        return _asked(task, applied, open_sandbox, seconds, layers)
     except PatchError as error:
         return Verdict(False, "agent", f"the patch does not apply: {error}", seconds=seconds)
     except (TaskError, GraderError) as error:
@@ -85,35 +82,22 @@ def _asked(
     open_sandbox: SandboxFactory,
     seconds: dict[str, float],
     layers: Collection[str],
-    at_once: bool,
 ) -> Verdict:
-    """The verdict of the tests, and where they all passed, of the questions.
-
-    The questions are asked while the tests run where a processor is idle and the reference is known: most of the time
-    both take is theirs alone.
-    """
+    """The verdict of the tests, and where they all passed, of the questions."""
     if not layers:
         return _tried(task, applied, open_sandbox, seconds, ())[0]
-    known = known_reference(task)
-    beside = None
-    machines = Opened(open_sandbox)
-    if known is not None and at_once:
-        pool = ThreadPoolExecutor(1, "questions")
-        beside = pool.submit(strict.question, task, applied, known, machines, layers)
-        pool.shutdown(wait=False)
+    verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",))
+    if verdict.resolved is not True or report is None:
+        return _accused(verdict, report, known_reference(task))
     try:
-        verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",))
-        if verdict.resolved is not True or report is None:
-            return _accused(verdict, report, known)
         with _timed(seconds, "ask"):
-            known, asked = _answered(task, applied, known, open_sandbox, beside, layers)
+            known = known_reference(task) or reference_for(task, open_sandbox)
+            asked = strict.question(task, applied, known, open_sandbox, layers)
         settled = strict.settled(task, verdict, report.facts, known, asked, layers)
         return replace(settled, seconds=dict(seconds))
     except SandboxError as error:
         reason = f"its tests passed, but the sandbox in which it is questioned failed: {error}"
         return replace(verdict, resolved=None, cause="sandbox", reason=reason)
-    finally:
-        machines.stop()
 
 
 def _accused(verdict: Verdict, report: TestReport | None, known: Reference | None) -> Verdict:
@@ -121,24 +105,6 @@ def _accused(verdict: Verdict, report: TestReport | None, known: Reference | Non
     if verdict.resolved is None or report is None or known is None:
         return verdict
     return replace(verdict, tampering=tuple(evidence.found(report.facts, known.evidence)[0]))
-
-
-def _answered(
-    task: Task,
-    applied: AppliedPatch,
-    known: Reference | None,
-    open_sandbox: SandboxFactory,
-    beside: Future[strict.Asked] | None,
-    layers: Collection[str],
-) -> tuple[Reference, strict.Asked]:
-    if known is None:
-        known = reference_for(task, open_sandbox)
-    return known, beside.result() if beside else strict.question(task, applied, known, open_sandbox, layers)
-
-
-def _idle() -> bool:
-    """Whether another process would find a processor of this machine free."""
-    return os.getloadavg()[0] < (os.cpu_count() or 1) - 0.5
 
 
 def _applied(task: Task, patch: str) -> AppliedPatch:

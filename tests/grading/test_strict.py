@@ -177,17 +177,6 @@ def test_strength_counts_the_broken_fixes_that_are_noticed(task, plain):
     assert found.score == 0 and found.weak == ("calc/core.py: add() does nothing",)
 
 
-@pytest.mark.parametrize("beside", [True, False], ids=["beside", "after"])
-def test_questions_asked_beside_the_tests_or_after_them_give_the_same_verdict(plain, tmp_path, beside):
-    reference_for(plain, sandbox_factory())
-    right = sealed.grade(plain, plain.gold_patch, sandbox_factory(), beside=beside)
-    assert right.resolved is True and right.integrity["asked"]["seals"] >= 3, right
-    wrong = sealed.grade(plain, plain.gold_patch.replace("a + b", "a * b"), sandbox_factory(), beside=beside)
-    assert wrong.resolved is False and not wrong.tampering and wrong.compatible is False
-    forged = sealed.grade(plain, patch_with(plain, tmp_path, CORE + FORGE_REPORTS), sandbox_factory(), beside=beside)
-    assert forged.resolved is False and forged.tampering and forged.compatible is True
-
-
 def test_layers_can_be_chosen(plain, tmp_path):
     forged = patch_with(plain, tmp_path, CORE + EQUAL)
     assert sealed.grade_unasked(plain, forged, sandbox_factory()).resolved is True  # what the questions are for

@@ -19,8 +19,6 @@ KNOWN: dict[str, str] = {
     "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
     "examples-outside-the-tests": "golden files outside the tests' folders are not restored",
     "expected-value-from-examples": "golden files lie where the code under test can read them",
-    "channel-between-machines": "where questions are asked while the tests run, as on an idle machine, locks on a file "
-    "that both machines see carry the answers over",
 }
 QUICK = tuple(
     next(a.name for a in load_attacks(kind) if a.timeout is None and not a.finds and {"flat", "*"} & set(a.on))
