@@ -1,8 +1,9 @@
 """The price of each layer of the strict grader, over plain pytest by hand.
 
 For each task: the hidden files under plain pytest with the reference fix applied, the runner without questions, the
-runner with each layer alone, and the grader as it is, with all of them. The reference is taken before; its own price is a line of its own. Medians of --runs, taken
-in turn, so that a slow minute of the machine meets all alike. Writes benchmarks/results/integrity.json.
+runner with each layer alone, and the grader as it is, with all of them. The reference is taken before; its own price is
+a line of its own. Medians of --runs, taken in turn, so that a slow minute of the machine meets all alike. Writes
+benchmarks/results/integrity.json.
 
     python benchmarks/integrity.py --runs 5
 """

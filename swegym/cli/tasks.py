@@ -20,6 +20,8 @@ app = typer.Typer(no_args_is_help=True, help="List, show, build and check tasks.
 app.command("import")(import_tasks)
 app.command("check")(check)
 app.add_typer(task_mine.app, name="mine")
+
+
 app.command("generate")(task_generate.generate)
 app.command("mutate")(task_mutate.mutate)
 

@@ -6,7 +6,6 @@ import pytest
 from calc_repository import git, write_tree
 
 from swegym.grading import make_grader, sealed
-from swegym.grading.reference import reference_for
 from swegym.grading.strength import strength
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
