@@ -122,6 +122,7 @@ def _key(task: Task) -> str:
     files = {path: hashlib.sha256(data).hexdigest() for path, data in task.hidden.files.items()}
     gold = hashlib.sha256(task.gold_patch.encode("utf-8", "surrogateescape")).hexdigest()
     setup = [list(task.tests.pythonpath), list(task.tests.plugins), dict(task.tests.ini), task.tests.timeout]
+    setup += [task.tests.runner, task.tests.command]
     hidden = [files, list(task.hidden.owned), list(task.hidden.fail_to_pass), list(task.hidden.pass_to_pass)]
     return store.json_digest([FORMAT, task.base_commit, task.image.digest, setup, hidden, gold])
 

@@ -29,7 +29,7 @@ class LiveCode:
         self.functions: dict[str, dict[tuple[str, int], list[types.FunctionType]]] = {}
         self.sources: dict[str, tuple[list[bytes], list[tuple[int, int]]]] = {}
         for each in gc.get_objects():
-            if isinstance(each, types.FunctionType):
+            if type(each) is types.FunctionType:
                 code = each.__code__
                 self.functions.setdefault(code.co_filename, {}).setdefault(key(code), []).append(each)
 

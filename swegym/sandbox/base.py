@@ -34,6 +34,8 @@ _ETC = {
     "etc/ld.so.preload": "",
 }
 # Folders of packages that the host installed, below any folder of the host that is shown.
+_CARRIERS = {"third_party", "site-packages", "dist-packages"}
+_DEEP = 3  # folders in folders of a program that are looked at
 _PACKAGES = ("lib*/python3*/*-packages", "python3*/*-packages", "lib*/pypy3*/*-packages", "pypy3*/*-packages")
 _FOLDERS = {"home/agent": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "run": 0o755, "opt": 0o755, "testbed": 0o755}
 
@@ -141,10 +143,27 @@ def _resolved(links: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(str(Path("/", target).resolve()), inside) for target, inside in links]
 
 
+@functools.cache
+def _bundles(source: str) -> tuple[str, ...]:
+    """Programs in lib/ that carry Python packages of their own, any of which may be the one that a task is about."""
+    found = []
+    for top in sorted(Path(source, "lib").glob("*")):
+        if top.is_symlink() or not top.is_dir() or top.name.startswith("python") or "-linux-" in top.name:
+            continue
+        for folder, folders, _ in os.walk(top):
+            if _CARRIERS.intersection(folders):
+                found.append(f"lib/{top.name}")
+                break
+            if len(Path(folder).relative_to(top).parts) >= _DEEP:
+                folders.clear()
+    return tuple(found)
+
+
 def _masks(binds: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """What of these mounts is shown empty: installed packages wherever they lie, and a conda prefix's caches."""
     masks = ["/usr/local"] if Path("/usr/local").is_dir() else []
     for source, inside in binds:
+        masks += [f"{inside}/{bundle}" for bundle in _bundles(source)]
         for pattern in (*_PACKAGES, "pkgs", "envs"):
             for found in Path(source).glob(pattern):
                 if found.is_dir() and not found.is_symlink():

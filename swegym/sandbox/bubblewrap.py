@@ -79,9 +79,11 @@ class BubblewrapSandbox:
             (self._folder / "work").mkdir()
             self._shared.mkdir()
             self._shared.chmod(0o1777)
-            self._cgroup = make_cgroup(self.limits)
-            if self._cgroup is not None:
-                (self._folder / "cgroup").write_text("\n".join(map(str, self._cgroup.folders)))
+            # Noted before it is made: should this process die in between, its supervisor still knows of it.
+            self._cgroup = make_cgroup(
+                self.limits,
+                lambda planned: (self._folder / "cgroup").write_text("\n".join(map(str, planned.folders))),
+            )
             self._start()
         except BaseException as error:
             self.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -146,8 +147,8 @@ def how_limits_hold() -> dict[str, str]:
     }
 
 
-def make_cgroup(limits: Limits) -> Cgroup | None:
-    """A new cgroup with these limits, or None where none can be had."""
+def make_cgroup(limits: Limits, announce: Callable[[Cgroup], object] = lambda planned: None) -> Cgroup | None:
+    """A new cgroup with these limits, or None where none can be had. `announce` is told of it before it exists."""
     name = f"swegym-{os.getpid()}-{secrets.token_hex(4)}"
     v2 = _v2_parent()
     parents = (v2,) if v2 else _v1_parents()
@@ -157,6 +158,7 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
     if cpu is not None and cpu not in parents:
         parents = (*parents, cpu)
     made = Cgroup(2 if v2 else 1, tuple(parent / name for parent in parents))
+    announce(made)
     try:
         for folder in made.folders:
             folder.mkdir()

@@ -92,7 +92,8 @@ def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
         import_image(str(tmp_path / "x.tar"), name)
 
 
-def test_a_base_that_is_not_there_says_how_to_get_it() -> None:
+def test_a_base_that_is_not_there_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEGYM_HOME", str(tmp_path))
     with pytest.raises(NotBuilt, match="swegym images build debian-trixie"):
         load_base("debian-trixie")
     with pytest.raises(UnknownName, match="Did you mean debian-bookworm"):

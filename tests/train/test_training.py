@@ -43,7 +43,8 @@ def same(a, b) -> bool:
     return all(torch.equal(value, b[name]) for name, value in a.items())
 
 
-def test_twenty_pairs_are_overfitted(tiny, pairs, tmp_path):
+def test_twenty_pairs_are_overfitted(tiny, pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEGYM_HOME", str(tmp_path / "store"))  # no reference is known yet
     folder = dpo(DpoConfig(**settings(tiny, pairs, tmp_path / "dpo", epochs=5, examples_per_step=10, beta=0.1)))
     lines = read_metrics(tmp_path / "dpo/metrics.jsonl")
     assert lines[0]["loss"] == pytest.approx(0.693147, abs=1e-4)
