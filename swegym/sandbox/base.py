@@ -144,17 +144,17 @@ def _resolved(links: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 @functools.cache
-def _bundles(source: str) -> tuple[str, ...]:
-    """Programs in lib/ that carry Python packages of their own, any of which may be the one that a task is about."""
+def _bundles(folder: str) -> tuple[str, ...]:
+    """Programs in a lib/ folder that carry Python packages, any of which may be the one that a task is about."""
     found = []
-    for top in sorted(Path(source, "lib").glob("*")):
+    for top in sorted(Path(folder).glob("*")):
         if top.is_symlink() or not top.is_dir() or top.name.startswith("python") or "-linux-" in top.name:
             continue
-        for folder, folders, _ in os.walk(top):
+        for place, folders, _ in os.walk(top):
             if _CARRIERS.intersection(folders):
-                found.append(f"lib/{top.name}")
+                found.append(top.name)
                 break
-            if len(Path(folder).relative_to(top).parts) >= _DEEP:
+            if len(Path(place).relative_to(top).parts) >= _DEEP:
                 folders.clear()
     return tuple(found)
 
@@ -163,7 +163,9 @@ def _masks(binds: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """What of these mounts is shown empty: installed packages wherever they lie, and a conda prefix's caches."""
     masks = ["/usr/local"] if Path("/usr/local").is_dir() else []
     for source, inside in binds:
-        masks += [f"{inside}/{bundle}" for bundle in _bundles(source)]
+        masks += [f"{inside}/lib/{bundle}" for bundle in _bundles(f"{source}/lib")]
+        if Path(source).name == "lib":
+            masks += [f"{inside}/{bundle}" for bundle in _bundles(source)]
         for pattern in (*_PACKAGES, "pkgs", "envs"):
             for found in Path(source).glob(pattern):
                 if found.is_dir() and not found.is_symlink():
