@@ -25,7 +25,8 @@ from swegym.grading.reference import reference_for, take
 from swegym.grading.strict import LAYERS
 from swegym.grading.work_tree import write_tree
 from swegym.sandbox import sandbox_factory
-from swegym.tasks import build, load_task_set
+from swegym.tasks import load_task_set
+from swegym.tasks.build import build
 from swegym.types import Grader, Task
 
 TASKS = ("sqlparse-0.5.1-0.5.2", "tomlkit-0.13.1-0.13.2", "cachetools-7.3.0-7.3.1", "unidiff-0.7.4-0.7.5")
