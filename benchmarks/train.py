@@ -212,7 +212,8 @@ def trls(kind: str, name: str, length: int, pairs: list[Pair], steps: int, devic
             return dataset
 
         def _set_signature_columns_if_needed(self) -> None:
-            self._signature_columns = ["prompt_ids", "chosen_ids", "rejected_ids"]
+            rows = ["prompt_ids", "chosen_ids", "rejected_ids"]
+            self._signature_columns = [*rows, "ref_chosen_logps", "ref_rejected_logps"]
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as out:
