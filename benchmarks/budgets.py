@@ -1,9 +1,9 @@
-"""What the project promises of its own speed and size, measured: reset, grading, disk, import, run folder.
+"""What the project promises of its own size and start, measured: disk, import, run folder.
 
-    python benchmarks/budgets.py [--runs 40]
+    python benchmarks/budgets.py
 
-Builds `tasks/pypi` and `tasks/mutants` first if need be. Times are medians within this run; grading is a ratio to the
-same pytest command run by hand in a sandbox of the same image.
+Builds `tasks/pypi` and `tasks/mutants` first if need be. What machines, resets and grading cost is measured by
+runtime.py and integrity.py.
 """
 
 from __future__ import annotations
@@ -23,61 +23,12 @@ from machine import write_results
 from rich.console import Console
 from rich.table import Table
 
-from swegym import SWEEnv, paths
-from swegym.grading import make_grader
-from swegym.grading.apply import apply_patch
-from swegym.grading.work_tree import write_tree
+from swegym import paths
 from swegym.rollout import RunConfig, RunFolder, collect
 from swegym.rollout.serialise import to_line
-from swegym.sandbox import sandbox_factory
 from swegym.tasks import load_task_set
 from swegym.tasks.build import build
 from swegym.types import Task
-
-GRADED = ("sqlparse-0.5.1-0.5.2", "unidiff-0.7.4-0.7.5", "tomlkit-0.13.1-0.13.2", "cachetools-7.3.0-7.3.1")
-
-
-def median_ms(seconds: list[float]) -> float:
-    return round(statistics.median(seconds) * 1e3, 1)
-
-
-def warm_reset(runs: int) -> dict[str, Any]:
-    env = SWEEnv("pypi")
-    seconds = []
-    for number in range(runs + 3):
-        started = time.perf_counter()
-        env.reset(seed=number)
-        seconds.append(time.perf_counter() - started)
-    env.close()
-    return {"median_ms": median_ms(seconds[3:]), "budget_ms": 25}
-
-
-def by_hand(task: Task) -> float:
-    """Seconds of the hidden files under plain pytest, the gold patch applied."""
-    with sandbox_factory()(task.image) as box:
-        write_tree(box, task, apply_patch(task, task.gold_patch).changes)
-        files = sorted({test.split("::")[0] for test in task.hidden.expected})
-        command = ["/opt/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
-        started = time.perf_counter()
-        box.exec(command, timeout=300, env={"PYTHONPATH": ":".join(f"/testbed/{p}" for p in task.tests.pythonpath)})
-        return time.perf_counter() - started
-
-
-def grading() -> dict[str, Any]:
-    grade, task_set = make_grader(), load_task_set("pypi")
-    ratios = {}
-    for name in GRADED:
-        task = task_set.load(name)
-        plain, graded = [], []
-        for _ in range(5):
-            plain.append(by_hand(task))
-            started = time.perf_counter()
-            verdict = grade(task, task.gold_patch, sandbox_factory())
-            graded.append(time.perf_counter() - started)
-            assert verdict.resolved, verdict.reason
-        hand, sealed = statistics.median(plain), statistics.median(graded)
-        ratios[name] = {"plain_seconds": round(hand, 2), "ratio": round(sealed / hand, 2), "budget": 1.25}
-    return ratios
 
 
 def size_of(folder: Path) -> int:
@@ -149,15 +100,11 @@ def run_folder(count: int = 1000) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=40)
-    arguments = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name in ("pypi", "mutants"):
         for result in build(load_task_set(name)):
             assert result.error is None, result.error
     results = {
-        "warm reset": warm_reset(arguments.runs),
-        "grading over plain pytest": grading(),
         "disk of a further task": disk(),
         "import": import_time(),
         "run folder": run_folder(),

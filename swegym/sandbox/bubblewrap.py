@@ -79,11 +79,7 @@ class BubblewrapSandbox:
             (self._folder / "work").mkdir()
             self._shared.mkdir()
             self._shared.chmod(0o1777)
-            # Noted before it is made: should this process die in between, its supervisor still knows of it.
-            self._cgroup = make_cgroup(
-                self.limits,
-                lambda planned: (self._folder / "cgroup").write_text("\n".join(map(str, planned.folders))),
-            )
+            self._cgroup = make_cgroup(self.limits, self._folder / "cgroup")  # the supervisor removes what it lists
             self._start()
         except BaseException as error:
             self.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -147,8 +146,11 @@ def how_limits_hold() -> dict[str, str]:
     }
 
 
-def make_cgroup(limits: Limits, announce: Callable[[Cgroup], object] = lambda planned: None) -> Cgroup | None:
-    """A new cgroup with these limits, or None where none can be had. `announce` is told of it before it exists."""
+def make_cgroup(limits: Limits, listing: Path | None = None) -> Cgroup | None:
+    """A new cgroup with these limits, or None where none can be had.
+
+    Its folders are written to `listing` before they are made: who dies in between still leaves word of them.
+    """
     name = f"swegym-{os.getpid()}-{secrets.token_hex(4)}"
     v2 = _v2_parent()
     parents = (v2,) if v2 else _v1_parents()
@@ -158,7 +160,8 @@ def make_cgroup(limits: Limits, announce: Callable[[Cgroup], object] = lambda pl
     if cpu is not None and cpu not in parents:
         parents = (*parents, cpu)
     made = Cgroup(2 if v2 else 1, tuple(parent / name for parent in parents))
-    announce(made)
+    if listing is not None:
+        listing.write_text("\n".join(map(str, made.folders)))
     try:
         for folder in made.folders:
             folder.mkdir()

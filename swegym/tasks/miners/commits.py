@@ -6,14 +6,14 @@ smallest part of them that makes each test pass. The history itself never gets i
 
 from __future__ import annotations
 
+import functools
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swegym.errors import InputError, SwegymError, TaskError
+from swegym.errors import InputError, TaskError
 from swegym.images import store
 from swegym.tasks import repository
 from swegym.tasks.miners.change import Examined, Workshop, examine
@@ -59,16 +59,9 @@ def mine_clone(
         if key in journal.entries:
             continue
         on_doing(key)
-        started = time.monotonic()
-        try:
-            result = examine_commit(clone, directory, package, commit, shop)
-        except SwegymError as error:
-            if error.cause in ("sandbox", "us"):  # this machine's doing: another try may help, so no line is written
-                raise
-            result = Examined((), (str(error),))
-        plain = f"{package}-{commit.id[:12]}"
-        names = [plain] if len(result.found) == 1 else [f"{plain}-{number + 1}" for number in range(len(result.found))]
-        on_entry(journal.add(key, names, result.found, result.reasons, time.monotonic() - started))
+        stem = f"{package}-{commit.id[:12]}"
+        look = functools.partial(examine_commit, clone, directory, package, commit, shop)
+        on_entry(journal.examine(key, stem, look))
 
 
 def commits(directory: Path, most: int) -> Iterator[Commit]:

@@ -13,14 +13,15 @@ import json
 import os
 import re
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from swegym.errors import InputError
+from swegym.errors import InputError, SwegymError
 from swegym.images import store
-from swegym.tasks.miners.change import Found
+from swegym.tasks.miners.change import Examined, Found
 from swegym.tasks.miners.writing import recipe_toml
 
 
@@ -43,6 +44,22 @@ class Journal:
         self._lock = threading.Lock()
         self._file = folder / "mining.jsonl"
         self.entries = {entry.key: entry for entry in _read(self._file)}
+
+    def examine(self, key: str, stem: str, look: Callable[[], Examined]) -> Entry:
+        """Look at one change and note what came of it; its tasks are called `stem`, numbered when there are several.
+
+        A failure of this machine is raised and leaves no line: another try may help.
+        """
+        started = time.monotonic()
+        try:
+            result = look()
+        except SwegymError as error:
+            if error.cause in ("sandbox", "us"):
+                raise
+            result = Examined((), (str(error),))
+        count = len(result.found)
+        names = [stem] if count == 1 else [f"{stem}-{number}" for number in range(1, count + 1)]
+        return self.add(key, names, result.found, result.reasons, time.monotonic() - started)
 
     def add(
         self, key: str, names: Iterable[str], found: Iterable[Found], reasons: Iterable[str], seconds: float

@@ -6,9 +6,9 @@ the others go on.
 
 from __future__ import annotations
 
+import functools
 import itertools
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,15 +55,8 @@ def mine_package(
         if key in journal.entries:
             continue
         on_doing(key)
-        started = time.monotonic()
-        try:
-            result = examine_pair(package, old, new, shop)
-        except SwegymError as error:
-            if error.cause in ("sandbox", "us"):  # this machine's doing: another try may help, so no line is written
-                raise
-            result = Examined((), (str(error),))
-        names = task_names(package, old, new, len(result.found))
-        on_entry(journal.add(key, names, result.found, result.reasons, time.monotonic() - started))
+        look = functools.partial(examine_pair, package, old, new, shop)
+        on_entry(journal.examine(key, f"{package}-{old}-{new}", look))
 
 
 def release_pairs(package: str, most: int) -> Iterator[tuple[str, str]]:
@@ -107,9 +100,3 @@ def examine_pair(package: str, old: str, new: str, shop: Workshop) -> Examined:
             "timeout": 2 * shop.limits.timeout,
         }
         return examine(PyPIRecipe, fields, folder, shop)
-
-
-def task_names(package: str, old: str, new: str, count: int) -> Sequence[str]:
-    """Ids of the tasks of one pair, numbered when there are several."""
-    plain = f"{package}-{old}-{new}"
-    return [plain] if count == 1 else [f"{plain}-{number}" for number in range(1, count + 1)]
