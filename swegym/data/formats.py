@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from swegym.data.atif import to_atif
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.guards import Guards
 from swegym.data.rows import Drops, RowSet
 from swegym.data.sides import bare
@@ -20,8 +19,6 @@ LATER = "a later attempt at its task"
 def make_messages(trajectories: Iterable[Trajectory], *, guards: Guards | None = None) -> RowSet:
     """Solved attempts as OpenAI's fine-tuning files hold them: `messages` and `tools`, hints taken out."""
     drops = Drops()
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     rows = []
     for source in (guards or Guards()).admit(trajectories, drops):
         if source.verdict.resolved:

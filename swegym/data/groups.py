@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.feedback import feedback_for
 from swegym.data.guards import Guards
 from swegym.data.rows import Drops, Row, RowSet
@@ -42,8 +41,6 @@ def make_groups(
     """
     guards = guards or Guards()
     drops = Drops()
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     groups: defaultdict[tuple[str, str, str, str], list[Trajectory]] = defaultdict(list)
     for source in guards.admit(trajectories, drops):
         groups[source.task, source.task_digest, source.policy, source.policy_version].append(source)

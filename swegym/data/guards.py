@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from swegym.data.attempts import refuse_coinciding
 from swegym.data.rows import Drops
 from swegym.rollout.causes import may_train
 from swegym.types import Trajectory
@@ -43,7 +44,13 @@ class Guards:
         return next((reason for refusal in self.refusals if (reason := refusal(trajectory))), None)
 
     def admit(self, trajectories: Iterable[Trajectory], drops: Drops) -> list[Trajectory]:
-        """Those that may be used, in an order of their own; the others are put on the account."""
+        """Those that may be used, in an order of their own; the others are put on the account.
+
+        Raises:
+            InputError: Two attempts have one id.
+        """
+        trajectories = list(trajectories)
+        refuse_coinciding(trajectories)
         admitted = []
         for trajectory in in_order(trajectories):
             reason = self.refuse(trajectory)

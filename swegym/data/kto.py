@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.guards import Guards
 from swegym.data.pairs import ECHO, GUIDED_FAILURE, TOO_LONG, without_repetitions
 from swegym.data.rows import Drops, Row, RowSet
@@ -24,8 +23,6 @@ def make_kto(trajectories: Iterable[Trajectory], *, guards: Guards | None = None
     """
     guards = guards or Guards()
     drops = Drops()
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     rows: list[Row] = []
     labels = {True: 0, False: 0}
     for one in without_repetitions([side(t) for t in guards.admit(trajectories, drops)], guards, drops):

@@ -13,7 +13,6 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.guards import Guards
 from swegym.data.pair_rows import balanced, length_bias, pair_row
 from swegym.data.rows import Drops, Row, RowSet
@@ -55,8 +54,6 @@ def make_pairs(
     guards = guards or Guards()
     longest = max_characters or guards.max_characters
     drops = Drops()
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     successes, failures = divide(guards.admit(trajectories, drops), guards, drops)
     rows: list[Row] = []
     for success in successes:

@@ -11,7 +11,6 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable
 
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.guards import Guards
 from swegym.data.pair_rows import balanced, length_bias
 from swegym.data.rows import Drops, Row, RowSet
@@ -72,8 +71,6 @@ def make_reward_pairs(
 
 def _patches(trajectories: Iterable[Trajectory], guards: Guards, drops: Drops) -> dict[Key, list[Trajectory]]:
     """For each task and digest, one attempt for each different change, none that was judged both ways."""
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     changes: defaultdict[Key, dict[tuple[str, ...], list[Trajectory]]] = defaultdict(dict)
     for source in guards.admit(trajectories, drops):
         if not source.patch.strip():

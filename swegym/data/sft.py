@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.guards import Guards
 from swegym.data.pairs import ECHO, TOO_LONG, without_repetitions
 from swegym.data.rows import Drops, Row, RowSet
@@ -47,8 +46,6 @@ def make_sft(
     """
     guards = guards or Guards()
     drops = Drops()
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     solved: list[Trajectory] = []
     for trajectory in guards.admit(trajectories, drops):
         if trajectory.verdict.resolved:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from swegym.data.attempts import refuse_coinciding
 from swegym.data.guards import Guards
 from swegym.data.pair_rows import balanced, length_bias, pair_row
 from swegym.data.pairs import ECHO, NO_FAILURE, OTHER_OPENING, TOO_LONG, divide
@@ -35,8 +34,6 @@ def make_steps(
     """
     guards = guards or Guards()
     drops = Drops()
-    trajectories = list(trajectories)
-    refuse_coinciding(trajectories)
     successes, failures = divide(guards.admit(trajectories, drops), guards, drops)
     rows: list[Row] = []
     for success in successes:

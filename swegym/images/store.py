@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from swegym import paths
-from swegym.errors import NotBuilt, TaskError
+from swegym.errors import TaskError
+from swegym.sandbox.base import stored_layer
 from swegym.types import Image
 
 TEMPORARY = ".new-"
@@ -49,12 +50,7 @@ def put_layer(tree: Path) -> str:
 
 def layer_path(digest: str) -> Path:
     """The folder of a stored layer. Never write to it: other sandboxes are reading it."""
-    path = paths.layers() / digest
-    if not path.is_dir():
-        raise NotBuilt(
-            f"layer {digest[:12]} is not in the store at {paths.layers()}. Run `swegym tasks build SET` again."
-        )
-    return path
+    return stored_layer(digest)
 
 
 def recall(key: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ The base "host" shows this machine's `/usr`, a minimal `/etc` of our own, and th
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -14,7 +15,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _ETC = {
     "etc/ld.so.preload": "",
 }
 # Folders of packages that the host installed, below any folder of the host that is shown.
+MOST_READ = 256 << 20  # bytes of one file
 _CARRIERS = {"third_party", "site-packages", "dist-packages"}
 _DEEP = 3  # folders in folders of a program that are looked at
 _PACKAGES = ("lib*/python3*/*-packages", "python3*/*-packages", "lib*/pypy3*/*-packages", "pypy3*/*-packages")
@@ -64,17 +66,26 @@ class Base:
 
     layer: Path  # lowest layer: /etc and empty folders
     binds: tuple[tuple[str, str], ...]  # host path, path inside; read-only
-    links: tuple[tuple[str, str], ...]  # target, path inside: what is a link on the host
     masks: tuple[str, ...]  # folders shown empty
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def mounts(self) -> list[tuple[str, str]]:
-        """All that is mounted read-only: host path, path inside.
 
-        Links are mounted too: a policy could put something else in a link's place, and then no machine would start
-        again over its files, nor run what is meant by /bin/bash.
-        """
-        return [*self.binds, *_resolved(self.links)]
+def stored_layer(digest: str) -> Path:
+    """The folder of a layer of the store. Raises NotBuilt."""
+    layer = paths.layers() / digest
+    if not layer.is_dir():
+        raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
+    return layer
+
+
+def argv_of(command: str | Sequence[str]) -> list[str]:
+    """What runs a command: a line by bash, a list as it is."""
+    return ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
+
+
+def too_large(path: str) -> OSError:
+    """What reading a file of more than `MOST_READ` bytes raises."""
+    return OSError(errno.EFBIG, f"larger than the {MOST_READ} bytes that can be read at once", path)
 
 
 def interpreter() -> Interpreter:
@@ -90,8 +101,9 @@ def load_base(name: str) -> Base:
 def _root_base(name: str) -> Base:
     """A root file system of the store. As with the host, what is in /usr cannot be written."""
     record = paths.images() / f"{name}.json"
-    described = {file.parent.name for folder in paths.data_folders("images") for file in folder.glob("*/image.toml")}
     if "/" in name or not record.is_file():
+        files = (file for folder in paths.data_folders("images") for file in folder.glob("*/image.toml"))
+        described = {file.parent.name for file in files}
         if name in described:
             raise NotBuilt(f"base image {name!r} is not in {paths.home()}. Run: swegym images build {name}.")
         known = {*described, *(file.stem for file in paths.images().glob("*.json"))}
@@ -109,7 +121,7 @@ def _root_base(name: str) -> Base:
         if (layer / "etc" / file).is_file():
             binds.append((str(layer / "etc" / file), f"/etc/{file}"))
     environment = {**_ENVIRONMENT, "PATH": "/usr/local/bin:/usr/bin:/bin", **entry["environment"]}
-    return Base(layer, tuple(binds), (), (), environment)
+    return Base(layer, tuple(binds), (), environment)
 
 
 @functools.cache
@@ -136,11 +148,10 @@ def host_base() -> Base:
     environment = {**_ENVIRONMENT, "PATH": f"{INSIDE}/bin:/usr/bin:/bin"}
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and python.prefix != Path("/usr"):
         environment["LD_LIBRARY_PATH"] = f"{INSIDE}/lib"
-    return Base(layer, tuple(binds), tuple(links), _masks([*binds, *_resolved(links)]), environment)
-
-
-def _resolved(links: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(str(Path("/", target).resolve()), inside) for target, inside in links]
+    # What is a link on the host is mounted too: a policy could put something else in a link's place, and then no
+    # machine would start again over its files, nor run what is meant by /bin/bash.
+    binds += [(str(Path("/", target).resolve()), inside) for target, inside in links]
+    return Base(layer, tuple(binds), _masks(binds), environment)
 
 
 @functools.cache

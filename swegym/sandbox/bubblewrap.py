@@ -29,10 +29,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swegym import paths
-from swegym.errors import NotBuilt, SandboxDied, SandboxError, SandboxUnavailable
+from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import layer_uses, machines, snapshots
-from swegym.sandbox.base import USER, Base, kernel_settings, load_base
+from swegym.sandbox.base import MOST_READ, USER, Base, argv_of, kernel_settings, load_base, stored_layer, too_large
 from swegym.sandbox.complaints import bubblewrap_path, explained, unavailable
 from swegym.sandbox.disk import bytes_free, bytes_used, bytes_without_a_name
 from swegym.sandbox.limits import Limits, make_cgroup
@@ -44,7 +43,6 @@ _START_TIMEOUT = 20.0
 _KILL_TIMEOUT = 30.0  # what thousands of processes and gigabytes of memory may take to go away
 _ACCESS_TIMEOUT = 30.0
 _OWN_TASKS = 2  # bubblewrap and the init of its machine
-_MOST_READ = 256 << 20
 _SETTLING = 1 << 20  # by which a file system may still correct what was written before
 _READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
 
@@ -57,7 +55,7 @@ class BubblewrapSandbox:
         self.limits = limits or Limits()
         self._base = load_base(self.image.base)
         frozen = source.layers if isinstance(source, Snapshot) else ()
-        self._lower = [self._base.layer, *(_layer(digest) for digest in self.image.layers)]
+        self._lower = [self._base.layer, *(stored_layer(digest) for digest in self.image.layers)]
         self._frozen: list[Path] = []  # above those, held by this sandbox
         self._environment = {**self._base.environment, **self.image.environment}
         self._supervisor = machines.current()
@@ -75,7 +73,8 @@ class BubblewrapSandbox:
             self._frozen += frozen
             self._upper.mkdir(parents=True)
             layer_uses.note(self._folder, self.image.layers)
-            self._lower = [self._base.layer, *(_layer(digest) for digest in self.image.layers)]  # held from now on
+            # Once more: from now on they are held.
+            self._lower = [self._base.layer, *(stored_layer(digest) for digest in self.image.layers)]
             (self._folder / "work").mkdir()
             self._shared.mkdir()
             self._shared.chmod(0o1777)
@@ -98,7 +97,7 @@ class BubblewrapSandbox:
         stdin: bytes | None = None,
         timeout: float = 60.0,
     ) -> ExecResult:
-        argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
+        argv = argv_of(command)
         started = time.monotonic()
         kills = self._cgroup.out_of_memory_kills() if self._cgroup else 0
         request = {
@@ -125,9 +124,9 @@ class BubblewrapSandbox:
         return ExecResult(code, done.stdout, done.stderr, seconds, limit, done.truncated)
 
     def read(self, path: str) -> bytes:
-        done = self._access({"file": "read", "most": _MOST_READ + 1}, path, None)
-        if len(done.stdout) > _MOST_READ:
-            raise OSError(errno.EFBIG, f"larger than the {_MOST_READ} bytes that can be read at once", path)
+        done = self._access({"file": "read", "most": MOST_READ + 1}, path, None)
+        if len(done.stdout) > MOST_READ:
+            raise too_large(path)
         return done.stdout
 
     def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
@@ -245,7 +244,7 @@ class BubblewrapSandbox:
         for layer in (*self._lower, *self._frozen):
             argv += ["--overlay-src", str(layer)]
         argv += ["--overlay", str(self._upper), str(self._folder / "work"), "/"]
-        for source, inside in base.mounts():
+        for source, inside in base.binds:
             argv += ["--ro-bind", source, inside]
         for inside in base.masks:
             argv += ["--tmpfs", inside, "--remount-ro", inside]
@@ -343,11 +342,10 @@ class BubblewrapSandbox:
         return done
 
     def _rlimits(self) -> dict[str, int]:
-        limits = self.limits
-        rlimits = {"RLIMIT_NOFILE": limits.open_files, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": limits.disk_bytes}
-        if self._cgroup is None:
-            rlimits |= {"RLIMIT_NPROC": limits.processes, "RLIMIT_DATA": limits.memory_bytes}
-        return rlimits
+        if self._cgroup is not None:
+            return self.limits.rlimits()
+        rest = {"RLIMIT_NPROC": self.limits.processes, "RLIMIT_DATA": self.limits.memory_bytes}
+        return self.limits.rlimits() | rest
 
     def _used(self, most: int | None = None) -> int:
         """Bytes of the writable layer and of shared memory; counting stops above `most`, or the limit."""
@@ -389,10 +387,3 @@ class BubblewrapSandbox:
             ACCESS["full"]: (OSError, errno.ENOSPC, "the sandbox's disk is full"),
         }.get(int(code), (PermissionError, errno.EACCES, said or f"ended with {code}"))
         raise kind(number, text, path)
-
-
-def _layer(digest: str) -> Path:
-    layer = paths.layers() / digest
-    if not layer.is_dir():
-        raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
-    return layer

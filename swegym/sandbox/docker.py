@@ -25,7 +25,7 @@ from typing import Any
 
 from swegym.errors import SandboxDied, SandboxUnavailable
 from swegym.sandbox import docker_engine, docker_files, docker_image
-from swegym.sandbox.base import USER, load_base
+from swegym.sandbox.base import USER, argv_of, load_base
 from swegym.sandbox.docker_engine import Engine, is_local, speaking
 from swegym.sandbox.docker_exec import hijack, new_mark, stream, wrapped
 from swegym.sandbox.limits import Limits
@@ -79,7 +79,7 @@ class DockerSandbox:
         base = load_base(self.image.base)
         self._engine: Engine = docker_engine.current()
         self._environment = {**base.environment, **self.image.environment}
-        mounts, masks = base.mounts(), base.masks
+        mounts, masks = list(base.binds), base.masks
         if not is_local(self._engine.host):
             if any(not Path(source).is_relative_to(base.layer) for source, _ in mounts):
                 raise SandboxUnavailable(
@@ -107,7 +107,7 @@ class DockerSandbox:
         stdin: bytes | None = None,
         timeout: float = 60.0,
     ) -> ExecResult:
-        argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
+        argv = argv_of(command)
         mark = new_mark()
         started, clock = time.monotonic(), time.time()
         request = {

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
-import secrets
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +20,10 @@ from typing import Any
 from swegym import paths
 from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import docker_watch as watch_script
+from swegym.sandbox import machines
 from swegym.sandbox.frozen import is_held
 
-CALL_TIMEOUT = 60
+CALL_TIMEOUT = watch_script.CALL_TIMEOUT
 OLDEST = (1, 40)  # Docker 19.03, Podman 3
 REMEDY = "Start one, or point DOCKER_HOST at it; `swegym doctor --sandbox docker` checks again."
 
@@ -38,32 +36,12 @@ class Engine:
         self.host = engine_host()
         self.client = connect(self.host)
         self.quota = True  # until the engine refuses to limit a container's disk
-        lease = paths.machines() / f"{self.owner}-docker-{secrets.token_hex(4)}"
-        lease.mkdir(parents=True)
-        self._lease = os.open(lease / "lease", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-        fcntl.flock(self._lease, fcntl.LOCK_EX)
-        self.folder = lease
-        self.labels = {**home_labels(), "swegym.lease": lease.name}
+        self.folder, self._lease = machines.take_lease("docker-")
+        self.labels = {**home_labels(), "swegym.lease": self.folder.name}
         ours, self._alive = os.pipe()
-        self._watcher = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                "-B",
-                watch_script.__file__,
-                str(ours),
-                self.host,
-                f"swegym.lease={lease.name}",
-            ],
-            pass_fds=(ours, self._lease),  # the lease is held until the watcher has removed everything
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={},
-            start_new_session=True,
-            cwd="/",
-        )
+        arguments = [str(ours), self.host, f"swegym.lease={self.folder.name}"]
+        # It holds the lease until it has removed everything.
+        self._watcher = machines.start_guard(watch_script.__file__, arguments, (ours, self._lease))
         os.close(ours)
         sweep_engine(self.client)
 

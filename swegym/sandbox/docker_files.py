@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from swegym.errors import SandboxDied
-from swegym.sandbox.base import USER
+from swegym.sandbox.base import MOST_READ, USER, too_large
 from swegym.sandbox.docker_engine import CALL_TIMEOUT
 
-_MOST_READ = 256 << 20
 _MOST_LINKS = 40
 # The engine reports modes as Go's bits.
 _DIRECTORY, _LINK, _OTHER = 1 << 31, 1 << 27, (1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19)
@@ -40,9 +39,9 @@ def read(api: Any, container: str, workdir: str, path: str) -> bytes:
     packed = io.BytesIO()
     for chunk in chunks:
         packed.write(chunk)
-        if packed.tell() > _MOST_READ + (1 << 20):
+        if packed.tell() > MOST_READ + (1 << 20):
             chunks.close()
-            raise OSError(errno.EFBIG, f"larger than the {_MOST_READ} bytes that can be read at once", path)
+            raise too_large(path)
     packed.seek(0)
     with tarfile.open(fileobj=packed) as archive:
         entry = archive.next()

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from swegym import paths
-from swegym.errors import NotBuilt
-from swegym.sandbox.base import USER, load_base
+from swegym.sandbox.base import USER, load_base, stored_layer
 from swegym.sandbox.docker_engine import speaking
 from swegym.types import Image, Snapshot
 
@@ -29,7 +28,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 def trees_of(image: Image) -> list[Path]:
     """The folders of an image, lowest first."""
-    return [load_base(image.base).layer, *(_layer(digest) for digest in image.layers)]
+    return [load_base(image.base).layer, *(stored_layer(digest) for digest in image.layers)]
 
 
 def ensure(client: Any, source: Image | Snapshot, mounted: Sequence[str] = ()) -> str:
@@ -146,10 +145,3 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.uid, entry.gid = len(data), USER, USER
     archive.addfile(entry, io.BytesIO(data))
-
-
-def _layer(digest: str) -> Path:
-    layer = paths.layers() / digest
-    if not layer.is_dir():
-        raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
-    return layer

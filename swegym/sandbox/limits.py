@@ -38,6 +38,10 @@ class Limits(Config):
     cpus: float | None = Field(None, ge=0.05)
     """Processors' worth of time for the whole sandbox; None for as much as there is. It needs a cgroup."""
 
+    def rlimits(self) -> dict[str, int]:
+        """What each process is held to wherever it runs: names of `resource` and their values."""
+        return {"RLIMIT_NOFILE": self.open_files, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": self.disk_bytes}
+
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:

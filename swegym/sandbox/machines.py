@@ -26,28 +26,40 @@ from swegym.sandbox import supervisor as script
 from swegym.sandbox.limits import sweep_cgroups
 
 
+def take_lease(kind: str = "") -> tuple[Path, int]:
+    """A folder that belongs to this process, and the lock that says so for as long as somebody holds it."""
+    folder = paths.machines() / f"{os.getpid()}-{kind}{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    lease = os.open(folder / "lease", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    fcntl.flock(lease, fcntl.LOCK_EX)
+    return folder, lease
+
+
+def start_guard(script: str, arguments: list[str], descriptors: Collection[int]) -> subprocess.Popen[bytes]:
+    """A process that outlives this one in order to clean up after it; it holds the descriptors, a lease among them."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-B", script, *arguments],
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},  # a command in a machine must not find the owner's environment in its parent
+        start_new_session=True,  # Ctrl-C at the owner's terminal is for the owner to handle
+        cwd="/",
+    )
+
+
 class Supervisor:
     """A running supervisor and the folder that it will remove."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         sweep()
-        self.folder = paths.machines() / f"{self.owner}-{secrets.token_hex(4)}"
-        self.folder.mkdir(parents=True)
-        self._lease = os.open(self.folder / "lease", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-        fcntl.flock(self._lease, fcntl.LOCK_EX)
+        self.folder, self._lease = take_lease()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         watch = os.pidfd_open(self.owner)
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", script.__file__, str(theirs.fileno()), str(watch), str(self.folder)],
-            pass_fds=(theirs.fileno(), watch, self._lease),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={},  # a command in a machine must not find the owner's environment in its parent
-            start_new_session=True,  # Ctrl-C at the owner's terminal is for the owner to handle
-            cwd="/",
-        )
+        arguments = [str(theirs.fileno()), str(watch), str(self.folder)]
+        self._process = start_guard(script.__file__, arguments, (theirs.fileno(), watch, self._lease))
         theirs.close()
         os.close(watch)
 

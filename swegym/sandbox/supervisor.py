@@ -178,7 +178,7 @@ def run_child(kind: bytes, descriptors: list[int]) -> None:
 def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     """Become bubblewrap. Descriptors: request, bubblewrap's status pipe, the ready pipe, stderr.
 
-    In `argv`, "{status}" and "{ready}" stand for the numbers of the pipes, which are 3 and 4 here.
+    The status and ready pipes are 3 and 4 in it.
     """
     _, status, ready, errors = descriptors
     join_cgroups(request["cgroups"])

@@ -31,16 +31,15 @@ from typing import Any
 
 from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import machines, pump, swerex_runner
-from swegym.sandbox.base import INSIDE, interpreter, load_base
+from swegym.sandbox.base import INSIDE, MOST_READ, argv_of, interpreter, load_base, stored_layer, too_large
 from swegym.sandbox.limits import Limits
 from swegym.sandbox.swerex_deploy import Deployed, parse_options
-from swegym.sandbox.swerex_local import View, layer_folder
+from swegym.sandbox.swerex_local import View
 from swegym.types import ExecResult, Image, SandboxFactory, Snapshot
 
 _CONTROL = "/tmp/.swegym"
 _IN_ARGUMENTS = 90_000  # of a request; one argument may have 128 KiB, all of them 2 MiB, and SWE-ReX sends them as JSON
 _PIECE = 8 << 20
-_MOST_READ = 256 << 20
 _CALL_SECONDS = 60.0
 _COPY_SECONDS = 600.0
 _GRACE = 15.0  # beyond a command's deadline, which is enforced where it runs
@@ -80,7 +79,7 @@ class SwerexSandbox:
             self._environment = self._introduce()
             if self._view is None:
                 for digest in self.image.layers:
-                    self._unpack_layer(layer_folder(digest))
+                    self._unpack_layer(stored_layer(digest))
             self._call({"do": "mark"})
             if archive is not None:
                 self._unpack(archive, instead_of=self.image.workdir)
@@ -109,7 +108,7 @@ class SwerexSandbox:
         started = time.monotonic()
         request = {
             "do": "start",
-            "argv": ["/bin/bash", "-c", command] if isinstance(command, str) else list(command),
+            "argv": argv_of(command),
             "cwd": cwd or self.image.workdir,
             "environment": {**self._environment, **(env or {})},
             "stdin": None if stdin is None else self._handed(stdin),
@@ -143,8 +142,8 @@ class SwerexSandbox:
         data = b""
         while True:
             answer = self._call({"do": "read", "path": place, "offset": len(data), "most": _PIECE}, about=path)
-            if answer["size"] > _MOST_READ:
-                raise OSError(errno.EFBIG, f"larger than the {_MOST_READ} bytes that can be read at once", path)
+            if answer["size"] > MOST_READ:
+                raise too_large(path)
             piece = base64.b64decode(answer["data"])
             data += piece
             if len(piece) < _PIECE:
@@ -305,9 +304,7 @@ class SwerexSandbox:
         self._call(request, seconds=_COPY_SECONDS)
 
     def _rlimits(self) -> dict[str, int]:
-        limits = self.limits
-        rlimits = {"RLIMIT_NOFILE": limits.open_files, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": limits.disk_bytes}
-        return rlimits | {"RLIMIT_DATA": limits.memory_bytes}
+        return self.limits.rlimits() | {"RLIMIT_DATA": self.limits.memory_bytes}
 
 
 def _archive_of(source: Image | Snapshot) -> Path | None:

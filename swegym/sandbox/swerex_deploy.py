@@ -44,7 +44,7 @@ _theirs.propagate = False
 
 
 def parse_options(text: str) -> tuple[str, dict[str, Any]]:
-    """`docker?image=python:3.11&docker_args=["--network=mine"]` as a deployment and its options .
+    """`docker?image=python:3.11&docker_args=["--network=mine"]` as a deployment and its options.
 
     A value that looks like a JSON list, object, string, true, false or null is one; all else is text, so that a token
     made of digits stays what it is. Numbers are for the deployment's own config to read.

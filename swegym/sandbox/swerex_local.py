@@ -12,10 +12,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from swegym import paths
-from swegym.errors import InputError, NotBuilt, SandboxUnavailable
+from swegym.errors import InputError, SandboxUnavailable
 from swegym.sandbox import machines
-from swegym.sandbox.base import INSIDE, interpreter
+from swegym.sandbox.base import INSIDE, interpreter, stored_layer
 from swegym.sandbox.complaints import bubblewrap_path
 from swegym.sandbox.supervisor import clean
 from swegym.types import Image
@@ -28,8 +27,7 @@ class View:
     """A private folder that commands see as the root, with the rest of this machine in it."""
 
     def __init__(self, image: Image) -> None:
-        self._image = image
-        layers = [layer_folder(digest) for digest in image.layers]
+        layers = [stored_layer(digest) for digest in image.layers]
         workdir = image.workdir.strip("/")
         tops = {path.partition("/")[0] for path in (*_PRIVATE, workdir)}
         tops |= {entry.name for layer in layers for entry in layer.iterdir()}
@@ -74,13 +72,6 @@ class View:
 
     def close(self) -> None:
         clean(str(self.folder))
-
-
-def layer_folder(digest: str) -> Path:
-    layer = paths.layers() / digest
-    if not layer.is_dir():
-        raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
-    return layer
 
 
 def _copy(tree: Path, over: Path) -> None:

@@ -18,7 +18,7 @@ import uv
 from swegym import paths
 from swegym.errors import TaskError
 from swegym.images import store
-from swegym.sandbox.base import USER, load_base
+from swegym.sandbox.base import USER, argv_of, load_base
 from swegym.sandbox.complaints import bubblewrap_path
 from swegym.tasks.sources.index import index_settings
 
@@ -68,7 +68,7 @@ class Workshop:
         timeout: float = 1800.0,
     ) -> str:
         """Run a command and return what it printed. Raises `TaskError` with its last words when it fails."""
-        argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
+        argv = argv_of(command)
         settings = index_settings()
         certificates = settings.certificates or os.environ.get("SSL_CERT_FILE")
         places = (certificates, *settings.find_links, *settings.index_urls)
@@ -110,7 +110,7 @@ class Workshop:
         for layer in (self._base.layer, *self._layers):
             argv += ["--overlay-src", str(layer)]
         argv += ["--overlay", str(self._scratch / "upper"), str(self._scratch / "work"), "/"]
-        for source, inside in self._base.mounts():
+        for source, inside in self._base.binds:
             argv += ["--ro-bind", source, inside]
         for inside in self._base.masks:
             argv += ["--tmpfs", inside, "--remount-ro", inside]

@@ -87,6 +87,8 @@ class StepDone:
 
 
 Watcher = Callable[[StepDone], None]
+After = Callable[[Path], Mapping[str, Any]]
+"""Given the saved model's folder by the first process, before training counts as over; its facts join the report."""
 
 
 def train(
@@ -98,10 +100,12 @@ def train(
     *,
     on_step: Watcher | None = None,
     report: Mapping[str, Any] | None = None,
+    after: After | None = None,
 ) -> Path:
     """Train to the end, from the newest checkpoint if there is one, and return the model's folder.
 
-    SIGINT and SIGTERM end it after the step in progress, with a checkpoint.
+    SIGINT and SIGTERM end it after the step in progress, with a checkpoint. Where `after` was interrupted, the same
+    command calls it again.
 
     Raises:
         RunError: The loss is not a number, memory runs out, the disk is full, or OUT holds something else. The last
@@ -142,7 +146,8 @@ def train(
     finally:
         if log is not None:
             log.close()
-    return _finish(out, loaded, config.compute, world, facts | dict(report or {}))
+    del optimiser, keep  # what comes after may need their memory
+    return _finish(out, loaded, config.compute, world, facts | dict(report or {}), after)
 
 
 def steps_of(config: TrainConfig, count: int) -> int:
@@ -296,7 +301,9 @@ def _resume(out: Path, optimiser: Optimiser, facts: Mapping[str, Any]) -> int:
     return int(state["step"])
 
 
-def _finish(out: Path, loaded: Loaded, compute: ModelConfig, world: World, report: Mapping[str, Any]) -> Path:
+def _finish(
+    out: Path, loaded: Loaded, compute: ModelConfig, world: World, report: Mapping[str, Any], after: After | None
+) -> Path:
     folder = out / "model"
     if world.sharded:
         state = {name: parallel.whole(weight) for name, weight in loaded.module.state_dict().items()}
@@ -306,7 +313,9 @@ def _finish(out: Path, loaded: Loaded, compute: ModelConfig, world: World, repor
             loaded.module.load_state_dict(state)
     if world.first:
         save_model(loaded, folder)
-        write_atomically(out / "train.json", json.dumps(dict(report) | {"model": str(folder)}, indent=2) + "\n")
+        more = after(folder) if after is not None else {}
+        whole = {**report, "model": str(folder), **more}
+        write_atomically(out / "train.json", json.dumps(whole, indent=2) + "\n")
     parallel.wait_for_all(world)
     return folder
 

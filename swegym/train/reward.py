@@ -75,14 +75,12 @@ def reward(config: RewardConfig, *, on_step: Watcher | None = None) -> Path:
     spread(scorer, loaded, world)
     recipe = Reward(config, trained, packing=loaded.packing, padding=loaded.padding)
     report = {"examples": len(trained), "held_out": len(held), "refused": dict(refused)}
-    folder = train(config, loaded, scorer, recipe, world, on_step=on_step, report=report)
-    if world.first:
+
+    def after(folder: Path) -> Mapping[str, Any]:
         write_atomically(folder / "swegym_reward.json", json.dumps({"input": config.input}) + "\n")
-    if held and world.size == 1:
-        measured = measure(folder, held, config)
-        facts = json.loads((Path(config.out) / "train.json").read_text("utf-8"))
-        write_atomically(Path(config.out) / "train.json", json.dumps(facts | {"measured": measured}, indent=2) + "\n")
-    return folder
+        return {"measured": measure(folder, held, config)} if held and world.size == 1 else {}
+
+    return train(config, loaded, scorer, recipe, world, on_step=on_step, report=report, after=after)
 
 
 def patch_row(tokenizer: Any, issue: str, patch: str, rules: Rules, name: str) -> Row | None:

@@ -77,6 +77,23 @@ def test_pairs_teach_which_patch_is_better(trained):
     assert ours == pytest.approx(plain, abs=1e-4)
 
 
+def test_training_is_over_only_when_it_is_measured(tiny, tmp_path, monkeypatch):
+    lines = [{"issue": "area", "patch": GOOD if n % 2 else BAD, "label": n % 2, "task": f"t{n}"} for n in range(4)]
+    data = write_lines(tmp_path / "data.jsonl", lines)
+    config = RewardConfig(model=str(tiny), data=(str(data),), out=str(tmp_path / "run"), steps=1, held_out=0.5)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("swegym.train.reward.measure", interrupted)
+        reward(config)
+    assert not (tmp_path / "run/train.json").exists()
+    folder = reward(config)
+    assert json.loads((folder / "swegym_reward.json").read_text()) == {"input": "patch"}
+    assert json.loads((tmp_path / "run/train.json").read_text())["measured"]["patches"] == 2
+
+
 def test_single_patches_and_whole_attempts_teach_too(tiny, tmp_path):
     lines = [
         {"issue": "area", "patch": GOOD if n % 2 else BAD, "label": bool(n % 2), "task": f"t{n}"} for n in range(6)
