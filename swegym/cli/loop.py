@@ -9,6 +9,7 @@ import typer
 
 from swegym.cli.options import Json, cores
 from swegym.cli.screen import note, print_json, say, show_table
+from swegym.cli.train_online import pass_at_1
 
 if TYPE_CHECKING:
     from swegym.rollout import RunConfig, RunFolder
@@ -89,14 +90,6 @@ def _collect(config: RunConfig) -> RunFolder:
         return carry_out(config)
     finally:
         close_engines()
-
-
-def pass_at_1(folder: RunFolder) -> dict[str, Any] | None:
-    """The solve rate of plain attempts, with its 95 % interval over tasks."""
-    from swegym.report import summarise
-
-    rate = summarise(folder.path.name, folder.trajectories()).pass_at.get(1)
-    return None if rate is None else {"pass@1": rate.value, "low": rate.low, "high": rate.high, "tasks": rate.tasks}
 
 
 class _Steps:

@@ -1,4 +1,7 @@
-"""`swegym train`: supervised fine-tuning, preference optimisation and reward models, from files of `swegym export`."""
+"""`swegym train`: supervised fine-tuning, preference optimisation and reward models, from files of `swegym export`.
+
+The verbs that learn from attempts as they come are in train_online.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from swegym.cli import train_online
 from swegym.cli.options import Json
 from swegym.cli.progress import clock
 from swegym.cli.screen import note, print_json, say, stderr
@@ -18,16 +22,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Train models on what runs gave: SFT, DPO and reward models.
+    help="""Train models: from files of `swegym export` (sft, dpo, reward), or from attempts as they come (the others).
 
 \b
   swegym train sft sft.jsonl -m MODEL -o runs/sft
   swegym train dpo pairs.jsonl -m runs/sft/model -o runs/dpo --set beta=0.1
   swegym train reward reward-pairs.jsonl -m MODEL -o runs/reward
   swegym train dpo -c dpo.toml --set optimiser.learning_rate=5e-7
+  swegym train guide_grpo -c scripts/configs/micro/guide_grpo.toml -m MODEL -o runs/guide
   torchrun --nproc-per-node 8 -m swegym train dpo -c dpo.toml --set parallel=fsdp
 """,
 )
+app.registered_commands += train_online.app.registered_commands
 
 Data = Annotated[list[str] | None, typer.Argument(metavar="FILE", help="JSONL files, see docs/data.md.")]
 ModelFolder = Annotated[

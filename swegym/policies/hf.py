@@ -21,7 +21,7 @@ from pydantic import Field
 from swegym.config import Config, validate
 from swegym.errors import InputError
 from swegym.policies import PolicyContext
-from swegym.policies.chat_templates import NAMES, read_template
+from swegym.policies.chat_templates import chosen_template
 from swegym.policies.messages import call, say, turns_taken
 from swegym.policies.tool_calls import find_parser, format_of, message_of
 from swegym.types import Message, Policy, ToolSchema
@@ -67,7 +67,7 @@ def policy(context: PolicyContext) -> Policy:
         options.model,
         **options.model_dump(include={"device", "dtype", "batching", "rows", "kept_tokens", "version"}),
     )
-    source = options.chat_template and _template(options.chat_template)
+    source = chosen_template(options.chat_template)
     with engine.words:
         written = source or engine.tokenizer.chat_template or ""
     form = format_of(written) if options.tool_calls == "auto" else options.tool_calls
@@ -114,13 +114,3 @@ def policy(context: PolicyContext) -> Policy:
         return message
 
     return act
-
-
-def _template(name: str) -> str:
-    if name in NAMES:
-        return read_template(name)
-    try:
-        return Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = f"Use one of {', '.join(NAMES)}, or a file."
-        raise InputError.at("options of policy hf", "chat_template", name, str(error), remedy) from None

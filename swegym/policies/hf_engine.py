@@ -11,13 +11,22 @@ from __future__ import annotations
 import atexit
 import queue
 import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from swegym.errors import InputError, ProviderError, UnknownName
-from swegym.policies.hf_load import check_folder, end_tokens, load_model, load_tokenizer, put_weights, tokenizer_mark
+from swegym.policies.hf_load import (
+    check_folder,
+    copy_weights,
+    end_tokens,
+    load_model,
+    load_tokenizer,
+    put_weights,
+    tokenizer_mark,
+)
 
 BATCHING = ("rows", "continuous")
 
@@ -68,8 +77,8 @@ class Batcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Reload:
-    folder: Path
+class _Replace:
+    put: Callable[[], None]  # what changes the weights
     version: str
     done: Future[None] = field(default_factory=Future)
 
@@ -157,7 +166,20 @@ class Engine:
         """
         folder = Path(folder)
         check_folder(folder)
-        order = _Reload(folder, version if version is not None else folder.resolve().name)
+        self._replaced(
+            lambda: put_weights(self.model, folder, self.mark),
+            version if version is not None else folder.resolve().name,
+        )
+
+    def take(self, weights: Mapping[str, Any], version: str) -> None:
+        """Replace the weights in place by tensors under the names of the model's state; returns when done.
+
+        For a model in training: nothing goes through a disk. Requests that came before are finished first.
+        """
+        self._replaced(lambda: copy_weights(self.model, weights, self.origin), version)
+
+    def _replaced(self, put: Callable[[], None], version: str) -> None:
+        order = _Replace(put, version)
         self._send(order)
         order.done.result()
 
@@ -169,7 +191,7 @@ class Engine:
                 self._inbox.put(_CLOSE)
         self._thread.join()
 
-    def _send(self, order: Job | _Reload) -> None:
+    def _send(self, order: Job | _Replace) -> None:
         with self._changing:
             if self._closed:
                 raise ProviderError(f"model {self.origin}: its engine has been closed. Make a new one.")
@@ -221,9 +243,9 @@ class Engine:
             for job in failed:
                 job.result.set_exception(error)
 
-    def _replace(self, order: _Reload) -> None:
+    def _replace(self, order: _Replace) -> None:
         try:
-            put_weights(self.model, order.folder, self.mark)
+            order.put()
             self.version = order.version
             order.done.set_result(None)
         except Exception as error:
@@ -266,6 +288,13 @@ def share(folder: str | Path, engine: Engine) -> None:
     """Let every policy of this process that names `folder` sample from `engine`, e.g. from a model in training."""
     with _sharing:
         _shared[(str(Path(folder).resolve()),)] = engine
+
+
+def unshare(engine: Engine) -> None:
+    """Undo `share`: policies that come later make an engine of the folder's own weights."""
+    with _sharing:
+        for key in [key for key, shared in _shared.items() if shared is engine]:
+            del _shared[key]
 
 
 def close_engines() -> None:

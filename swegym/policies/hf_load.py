@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,20 +54,26 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 def put_weights(model: Any, folder: Path, mark: str) -> None:
     """Copy the weights of a folder into `model`, which stays the same object on the same device."""
-    import torch
     from transformers import AutoModelForCausalLM
 
     if tokenizer_mark(load_tokenizer(folder)) != mark:
         raise InputError(f"{folder}: its tokenizer differs from the one in use. Start a new engine for it.")
     with _quietly():
         fresh = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype, local_files_only=True)
-    new = fresh.state_dict()
-    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if {name: tuple(value.shape) for name, value in new.items()} != shapes:
-        raise InputError(f"{folder}: another architecture than the model in use. Start a new engine for it.")
+    copy_weights(model, fresh.state_dict(), str(folder))
+
+
+def copy_weights(model: Any, weights: Mapping[str, Any], origin: str) -> None:
+    """Copy tensors into `model` by name. Raises InputError, and changes nothing, where names or shapes differ."""
+    import torch
+
+    own = model.state_dict()
+    shapes = {name: tuple(value.shape) for name, value in own.items()}
+    if {name: tuple(value.shape) for name, value in weights.items()} != shapes:
+        raise InputError(f"{origin}: another architecture than the model in use. Start a new engine for it.")
     with torch.no_grad():
-        for name, value in model.state_dict().items():
-            value.copy_(new[name])
+        for name, value in own.items():
+            value.copy_(weights[name])
 
 
 def end_tokens(model: Any, tokenizer: Any) -> dict[int, str]:

@@ -66,3 +66,18 @@ def guided_loss(
     gamma = guided_gamma(log_ratio_N) if gamma is None else gamma.detach()
     # w / (w + gamma) = sigmoid(log w - log gamma), which neither overflows nor loses small ratios.
     return -torch.sigmoid(log_ratio_N - gamma.log()) * advantages_N
+
+
+def reshaped(advantages_N: Tensor, gap_N: Tensor, *, reward_weight: float = 1.0, gap_weight: float = 1.0) -> Tensor:
+    """Advantages to which the teacher's log-ratio is added (VPD B.3): w_rl A + w_opd (log q - log pi), detached."""
+    return reward_weight * advantages_N + gap_weight * gap_N.detach()
+
+
+def reweighted(advantages_N: Tensor, gap_N: Tensor, *, share: float = 1.0, most: float = 0.2) -> Tensor:
+    """Advantages scaled by what the teacher thinks of each token (VPD B.3), detached.
+
+    w = exp(sign(A) (log q - log pi)), kept within 1 - most and 1 + most; A ((1 - share) + share w). So a token that the
+    teacher likes gets more of a success and less of a failure.
+    """
+    scale_N = (torch.sign(advantages_N) * gap_N.detach()).clamp(-20, 20).exp().clamp(1 - most, 1 + most)
+    return advantages_N * ((1 - share) + share * scale_N)

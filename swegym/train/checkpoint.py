@@ -20,8 +20,19 @@ from swegym.train.optimiser import Optimiser
 from swegym.train.parallel import World, as_sharded, wait_for_all, whole
 
 
-def save(folder: Path, step: int, optimiser: Optimiser, facts: Mapping[str, Any], world: World, *, keep: int) -> Path:
+def save(
+    folder: Path,
+    step: int,
+    optimiser: Optimiser,
+    facts: Mapping[str, Any],
+    world: World,
+    *,
+    keep: int,
+    more: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the state after `step` steps and remove all but the `keep` newest.
+
+    `more` is what a trainer needs beside weights to go on: plain values and tensors.
 
     Raises:
         RunError: It cannot be written; earlier checkpoints are untouched.
@@ -31,6 +42,7 @@ def save(folder: Path, step: int, optimiser: Optimiser, facts: Mapping[str, Any]
     plain: dict[str, Any] = {"step": step, "facts": dict(facts)}
     plain["masters"] = {name: whole(master) for name, master in state["masters"].items()}
     plain["adam"] = _mapped(state["adam"], whole)
+    plain["more"] = _mapped(dict(more or {}), whole)
     path = folder / f"step-{step:08}.pt"
     if world.first:
         folder.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ from swegym.train.model import Loaded, ModelConfig, load_model, save_model
 from swegym.train.optimiser import Optimiser
 from swegym.train.parallel import World
 from swegym.train.reading import Rules
-from swegym.train.settings import TrainConfig
+from swegym.train.settings import TrainConfig, TrainerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +118,21 @@ def train(
     steps = steps_of(config, recipe.count)
     optimiser = Optimiser(loaded.module, config.optimiser, steps=steps)
     facts = {"data": recipe.digest, "examples": recipe.count, "steps": steps}
-    done = _resume(out, optimiser, facts)
+    done, _ = resume(out, optimiser, facts)
     log = (
         Log(out / "metrics.jsonl", step=done, track=config.track, settings=config.model_dump(mode="json"))
         if world.first
         else None
     )
-
-    def keep(step: int) -> None:
-        checkpoint.save(out / "checkpoints", step, optimiser, facts, world, keep=config.keep)
+    keep = keeper(config, optimiser, facts, world)
 
     try:
-        with _interruptible() as asked:
+        with interruptible() as asked:
             for step in range(done, steps):
                 items = items_of(config, recipe.count, step)
-                line = _step(step, items, config, scorer, recipe, optimiser, world, keep)
+                line = update(step, items, config, scorer, recipe, optimiser, world, keep)
                 if log is not None:
-                    line |= _speed(line, loaded.shape, peak, world)
+                    line |= speed_of(line, loaded.shape, peak, world)
                     log.append(line)
                     if on_step is not None:
                         on_step(StepDone(step + 1, steps, line))
@@ -147,7 +145,23 @@ def train(
         if log is not None:
             log.close()
     del optimiser, keep  # what comes after may need their memory
-    return _finish(out, loaded, config.compute, world, facts | dict(report or {}), after)
+    return finish(out, loaded, config.compute, world, facts | dict(report or {}), after)
+
+
+def keeper(
+    config: TrainerConfig,
+    optimiser: Optimiser,
+    facts: Mapping[str, Any],
+    world: World,
+    more: Callable[[], Mapping[str, Any]] = dict,
+) -> Callable[[int], None]:
+    """What writes the checkpoint after so many steps, with what `more` gives beside the weights."""
+
+    def keep(step: int) -> None:
+        folder = Path(config.out) / "checkpoints"
+        checkpoint.save(folder, step, optimiser, facts, world, keep=config.keep, more=more())
+
+    return keep
 
 
 def steps_of(config: TrainConfig, count: int) -> int:
@@ -163,10 +177,10 @@ def items_of(config: TrainConfig, count: int, step: int) -> list[int]:
     return [int(item) for item in order[place * config.examples_per_step : (place + 1) * config.examples_per_step]]
 
 
-def _step(
+def update(
     step: int,
     items: Sequence[int],
-    config: TrainConfig,
+    config: TrainerConfig,
     scorer: nn.Module,
     recipe: Recipe,
     optimiser: Optimiser,
@@ -256,7 +270,7 @@ def _backward(
     return metrics | {"loss": loss.detach()}
 
 
-def _out_of_memory(config: TrainConfig, part: Part, error: Exception) -> RunError:
+def _out_of_memory(config: TrainerConfig, part: Part, error: Exception) -> RunError:
     tokens = max(batch.ids_BT.numel() for batch in part.batches)
     lower = [f"tokens_per_batch (now {config.tokens_per_batch})", f"max_length (now {config.max_length})"]
     if not config.compute.checkpointing:
@@ -270,7 +284,7 @@ def _out_of_memory(config: TrainConfig, part: Part, error: Exception) -> RunErro
     )
 
 
-def _speed(line: Mapping[str, Any], shape: Any, peak: float | None, world: World) -> dict[str, Any]:
+def speed_of(line: Mapping[str, Any], shape: Any, peak: float | None, world: World) -> dict[str, Any]:
     operations = shape.operations(line["forwarded"], line["scored"], line["attended"])
     speed: dict[str, Any] = {"tokens_per_second": line["tokens"] / line["seconds"]}
     if peak is not None:
@@ -285,11 +299,11 @@ def decoder_layers(base: Any) -> list[nn.Module]:
     return max(lists, key=len)
 
 
-def _resume(out: Path, optimiser: Optimiser, facts: Mapping[str, Any]) -> int:
-    """Steps done before; 0 for a new run."""
+def resume(out: Path, optimiser: Optimiser, facts: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
+    """Steps done before, 0 for a new run; and what the checkpoint holds beside weights."""
     there = checkpoint.checkpoints(out / "checkpoints")
     if not there:
-        return 0
+        return 0, {}
     state = checkpoint.read(there[-1])
     for name, value in facts.items():
         if state["facts"].get(name) != value:
@@ -298,10 +312,10 @@ def _resume(out: Path, optimiser: Optimiser, facts: Mapping[str, Any]) -> int:
                 "than this run began with. Choose another folder (out), or bring the data back."
             )
     checkpoint.restore(state, optimiser)
-    return int(state["step"])
+    return int(state["step"]), state.get("more", {})
 
 
-def _finish(
+def finish(
     out: Path, loaded: Loaded, compute: ModelConfig, world: World, report: Mapping[str, Any], after: After | None
 ) -> Path:
     folder = out / "model"
@@ -321,7 +335,7 @@ def _finish(
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """Set when the process was asked to end; a second time ends it at once. Other threads than the main one: never."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -341,20 +355,25 @@ def _interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def prepare(config: TrainConfig, world: World, *, score: bool = False) -> tuple[Loaded, Rules]:
-    """The model, on this process's device, and the rules for its rows."""
+def load(config: TrainerConfig, world: World, *, score: bool = False) -> Loaded:
+    """The model, on this process's device."""
     torch.manual_seed(config.seed)  # new weights (adapters, a score head) must be the same in every process
     compute = config.compute
-    if world.sharded:
-        # Shards are the master weights, so they are float32; the computation's dtype is applied when they are gathered.
-        # No GPU needs to hold the whole of them: a layer leaves the host when it is sharded.
-        full = compute.model_copy(update={"dtype": "float32"})
-        loaded = load_model(config.model, full, device=torch.device("cpu"), score=score)
-        loaded.device = world.device
-        if compute.dtype == "bfloat16" or (compute.dtype == "auto" and world.device.type == "cuda"):
-            loaded.dtype = torch.bfloat16
-    else:
-        loaded = load_model(config.model, compute, device=world.device, score=score)
+    if not world.sharded:
+        return load_model(config.model, compute, device=world.device, score=score)
+    # Shards are the master weights, so they are float32; the computation's dtype is applied when they are gathered.
+    # No GPU needs to hold the whole of them: a layer leaves the host when it is sharded.
+    full = compute.model_copy(update={"dtype": "float32"})
+    loaded = load_model(config.model, full, device=torch.device("cpu"), score=score)
+    loaded.device = world.device
+    if compute.dtype == "bfloat16" or (compute.dtype == "auto" and world.device.type == "cuda"):
+        loaded.dtype = torch.bfloat16
+    return loaded
+
+
+def prepare(config: TrainConfig, world: World, *, score: bool = False) -> tuple[Loaded, Rules]:
+    """The model, and the rules for its rows."""
+    loaded = load(config, world, score=score)
     rules = Rules(config.max_length, config.too_long, config.mask, loaded.vocabulary, config.tokens)
     return loaded, rules
 

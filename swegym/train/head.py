@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from swegym.train import divergences
 
 BLOCK = 1024  # tokens whose logits exist at the same time
 
@@ -73,3 +76,46 @@ class _TokenLogps(torch.autograd.Function):
             if to_weight is not None:
                 to_weight += slope.T @ hidden_ND[part]
         return to_hidden, None if to_weight is None else to_weight.to(weight_VD.dtype), None, None, None
+
+
+def token_divergences(
+    student_ND: Tensor,
+    teacher_ND: Tensor,
+    weight_VD: Tensor,
+    teacher_weight_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    alpha: float,
+    top: int | None = None,
+    tail: bool = True,
+    block: int = BLOCK,
+) -> Tensor:
+    """What two hidden states predict, compared at each token; shape (N, 4), in fp32, differentiable in the student.
+
+    The columns: the divergence (`divergences.divergence` with `alpha`), the student's log-probability of the target,
+    the teacher's, and KL(teacher || student). Only the first two have a gradient. With `top`, divergences are taken
+    over the student's likeliest words, and over one more entry for all others (`tail`) or renormalised; None takes
+    the whole vocabulary.
+    """
+
+    def compared(student: Tensor, teacher: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        student_NV = torch.log_softmax((student @ weight.to(student.dtype).T).float(), dim=-1)
+        with torch.no_grad():
+            teacher_NV = torch.log_softmax((teacher @ teacher_weight_VD.to(teacher.dtype).T).float(), dim=-1)
+        own, others = (logps.gather(1, targets[:, None])[:, 0] for logps in (student_NV, teacher_NV))
+        if top is not None and top < student_NV.shape[1]:
+            closed = divergences.with_tail if tail else divergences.renormalised
+            student_NV, teacher_NV = (closed(part) for part in divergences.top_words(student_NV, teacher_NV, top))
+        apart = divergences.divergence(student_NV, teacher_NV, alpha=alpha)
+        kl = divergences.divergence(student_NV.detach(), teacher_NV, alpha=0.0)
+        return torch.stack([apart, own, others, kl], dim=1)
+
+    found = []
+    for start in range(0, len(student_ND), block):
+        part = slice(start, start + block)
+        arguments = (student_ND[part], teacher_ND[part].detach(), weight_VD, targets_N[part])
+        if torch.is_grad_enabled():  # the block's logits are made again in the backward pass
+            found.append(checkpoint(compared, *arguments, use_reentrant=False))
+        else:
+            found.append(compared(*arguments))
+    return torch.cat(found) if found else torch.zeros(0, 4, device=student_ND.device)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -35,21 +35,11 @@ from swegym.rollout.run_config import RunConfig
 from swegym.train.dpo import DpoConfig, dpo
 from swegym.train.reward import RewardConfig, reward
 from swegym.train.sft import SftConfig, sft
+from swegym.train.splits import Measure, tasks_of_split
 
 Tell = Callable[[str, str], None]  # stage, what it came to
 Collect = Callable[[RunConfig], RunFolder]
 Rate = Callable[[RunFolder], "dict[str, Any] | None"]  # pass@1, low, high, tasks; None where nothing was judged
-
-
-class Measure(Config):
-    """How a model is measured: never with guidance."""
-
-    tasks: str | None = None
-    """Another task set; the loop's own if left out."""
-    split: Literal["train", "dev", "test"] = "test"
-    limit: int | None = Field(None, ge=1)
-    attempts: int = Field(1, ge=1)
-    temperature: float = Field(0.0, ge=0)
 
 
 class LoopConfig(Config):
@@ -194,23 +184,7 @@ def _run_config(config: LoopConfig, tasks: str, patterns: Iterable[str], out: Pa
 
 
 def training_tasks(config: LoopConfig) -> list[str]:
-    return _of_split(config.tasks, "train", config.limit)
-
-
-def _of_split(name: str, split: str, limit: int | None) -> list[str]:
-    from swegym.tasks import load_task_set
-
-    task_set = load_task_set(name)
-    chosen: list[str] = []
-    for task in task_set.ids:
-        if limit is not None and len(chosen) >= limit:
-            break
-        # Demonstrations of a curriculum are for a model that has learned nothing yet.
-        if task_set.split(task) == split and "-demos-" not in task:
-            chosen.append(task)
-    if not chosen:
-        raise RunError(f"{name}: no task is of the split {split!r}. Choose another set or split (measure.split).")
-    return chosen
+    return tasks_of_split(config.tasks, "train", config.limit)
 
 
 def _rows(config: LoopConfig, number: int, kind: str, runs: list[RunFolder], folder: Path) -> int:
@@ -238,7 +212,7 @@ def _measured(
         _run_config(
             config,
             tasks,
-            _of_split(tasks, measure.split, measure.limit),
+            tasks_of_split(tasks, measure.split, measure.limit),
             out,
             policy="hf",
             policy_options={**config.policy_options, "temperature": measure.temperature, "model": model},

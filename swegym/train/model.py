@@ -195,11 +195,14 @@ class TokenScorer(nn.Module):
         self.temperature = temperature
 
     def forward(self, batch: Batch) -> Tensor:
-        hidden_ND = self.hidden(batch)
+        return token_logps(self.hidden(batch), self.head_weight(), batch.targets_N, temperature=self.temperature)
+
+    def head_weight(self) -> Tensor:
         head = self._base[0].get_output_embeddings()
         if getattr(head, "bias", None) is not None:
             raise InputError("this model's head has a bias, which the chunked head does not add. Use another model.")
-        return token_logps(hidden_ND, head.weight, batch.targets_N, temperature=self.temperature)
+        weight: Tensor = head.weight
+        return weight
 
     def hidden(self, batch: Batch) -> Tensor:
         """The hidden states that predict the trained tokens, shape (N, D)."""
@@ -207,8 +210,7 @@ class TokenScorer(nn.Module):
 
     def entropies(self, batch: Batch) -> Tensor:
         with torch.no_grad():
-            head = self._base[0].get_output_embeddings()
-            return token_entropies(self.hidden(batch), head.weight, temperature=self.temperature)
+            return token_entropies(self.hidden(batch), self.head_weight(), temperature=self.temperature)
 
 
 class RewardScorer(nn.Module):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -103,6 +104,18 @@ def wait_for_all(world: World) -> None:
         dist.barrier()
 
 
+_long: list[Any] = []
+
+
+def wait_long(world: World) -> None:
+    """As `wait_for_all`, for work of one process that takes hours: the usual groups give up after minutes."""
+    if world.size == 1:
+        return
+    if not _long:
+        _long.append(dist.new_group(backend="gloo", timeout=timedelta(days=14)))
+    dist.barrier(group=_long[0])
+
+
 def share(items: Sequence[Item], world: World) -> list[Item | None]:
     """Share of this process, heaviest first. All shares are equally long, for sharded layers are gathered together;
     None says: nothing of its own, so work on something and count it for nothing.
@@ -117,6 +130,12 @@ def whole(tensor: Tensor) -> Tensor:
 
     full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     return full.detach().to("cpu", copy=True)
+
+
+def is_sharded(state: Mapping[str, Any]) -> bool:
+    from torch.distributed.tensor import DTensor
+
+    return any(isinstance(value, DTensor) for value in state.values())
 
 
 def as_sharded(full: Tensor, like: Tensor) -> Tensor:

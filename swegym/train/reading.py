@@ -131,7 +131,7 @@ def _list(line: Mapping[str, Any], field: str, name: str) -> list[Any]:
 def _row(tokens: Any, messages: Any, tools: Any, tokenizer: Any, rules: Rules, name: str, field: str) -> Row:
     if tokens is not None and rules.tokens != "ignore":
         row = _exact(tokens, name, rules)
-        _same_tokenizer(row, messages, tokenizer, name)
+        same_tokenizer(row, messages, tokenizer, name)
     elif rules.tokens == "only":
         raise InputError(f"{name}: no token ids, and tokens = 'only'. Record them, or set tokens = 'auto'.")
     elif isinstance(messages, list):
@@ -152,7 +152,7 @@ def _exact(tokens: Any, name: str, rules: Rules) -> Row:
     return make_row(tokens["ids"], tokens["mask"], name, vocabulary=rules.vocabulary, logprobs=tokens.get("logprobs"))
 
 
-def _same_tokenizer(row: Row, messages: Any, tokenizer: Any, name: str) -> None:
+def same_tokenizer(row: Row, messages: Any, tokenizer: Any, name: str) -> None:
     """The ids before the policy's first word must read as the opening does, or they are another tokenizer's."""
     if not isinstance(messages, list):
         return

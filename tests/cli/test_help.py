@@ -31,6 +31,11 @@ VERBS = [
     ("train", "sft"),
     ("train", "dpo"),
     ("train", "reward"),
+    ("train", "grpo"),
+    ("train", "guide_grpo"),
+    ("train", "sdpo"),
+    ("train", "vpd"),
+    ("train", "hybrid"),
     ("loop",),
     ("play",),
 ]

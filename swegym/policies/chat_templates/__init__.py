@@ -14,8 +14,9 @@ of earlier turns, as templates of reasoning models do.
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
-from swegym.errors import UnknownName
+from swegym.errors import InputError, UnknownName
 
 NAMES = ("coder", "forgetful", "llama3", "mistral", "qwen3")
 
@@ -25,3 +26,16 @@ def read_template(name: str) -> str:
     if name not in NAMES:
         raise UnknownName.among("chat template", name, NAMES)
     return resources.files(__name__).joinpath(f"{name}.jinja").read_text("utf-8")
+
+
+def chosen_template(name: str | None) -> str | None:
+    """The source that the option `chat_template` means: a name of ours or a file; None for the model's own."""
+    if name is None:
+        return None
+    if name in NAMES:
+        return read_template(name)
+    try:
+        return Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = f"Use one of {', '.join(NAMES)}, or a file."
+        raise InputError.at("options of policy hf", "chat_template", name, str(error), remedy) from None

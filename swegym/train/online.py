@@ -1,0 +1,384 @@
+"""The loop of online training, the same for every algorithm: sample, learn, hand on the weights, measure.
+
+    OUT/
+    ├── config.toml, metrics.jsonl, checkpoints/, train.json, model/     as of every trainer (common.py)
+    ├── rollouts/step-00000007/       the run of a step's attempts; -2, -3 where it was refilled
+    ├── measured/step-00000020/       a run on held-out tasks, without guidance
+    └── served/                       the weights that a server loads, if one samples
+
+A step is synchronous: its attempts are sampled from the weights that it begins with. Groups of an earlier version come
+only from a refilled step's surplus; they carry their version and their own log-probabilities, and are dropped when
+they are more than `stale` versions behind. Attempts are on disk as soon as they are judged, so an interrupted step goes
+on with those that it has.
+
+What an algorithm adds is in its own file: which attempts are hinted, which groups teach something, and the updates.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from swegym.errors import RunError
+from swegym.policies.hf_load import tokenizer_mark
+from swegym.rollout.folder import RunFolder
+from swegym.train import common, parallel
+from swegym.train.batch import Row, order_of
+from swegym.train.common import Recipe, StepDone, Watcher
+from swegym.train.layout import families, laid_out
+from swegym.train.measure import Log, peak_of
+from swegym.train.model import Loaded, TokenScorer
+from swegym.train.online_config import MAY_CHANGE, OnlineConfig
+from swegym.train.optimiser import Optimiser
+from swegym.train.parallel import World
+from swegym.train.sampler import Collect, Sampler
+from swegym.train.samples import Group, SampleRules, make_groups
+from swegym.train.settings import begin
+from swegym.train.splits import tasks_of_split
+
+Rate = Callable[[RunFolder], "dict[str, Any] | None"]  # pass@1, low, high, tasks; None where nothing was judged
+
+
+class Algorithm(Protocol):
+    """What tells online trainers apart."""
+
+    guide: str
+    """The trigger of a step's run: which attempts are followed by a hinted one."""
+
+    def usable(self, group: Group) -> bool:
+        """Whether a group teaches something."""
+        ...
+
+    def learn(self, groups: Sequence[Group], learner: Learner) -> Mapping[str, float]:
+        """Make a step's updates; returns what is to be logged beside them."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """What has to be kept beside the weights to go on."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+MakeAlgorithm = Callable[[Loaded, World], tuple[Algorithm, TokenScorer]]
+
+
+class Learner:
+    """A model in training as an algorithm sees it: scores without gradients, and updates."""
+
+    def __init__(
+        self, config: OnlineConfig, loaded: Loaded, scorer: TokenScorer, optimiser: Optimiser, world: World
+    ) -> None:
+        self.config, self.loaded, self.scorer, self.world = config, loaded, scorer, world
+        self.optimiser = optimiser
+        self.step = 0
+        self.lines: list[dict[str, Any]] = []
+
+    def score(self, rows: Sequence[Row], scorer: TokenScorer | None = None) -> list[Tensor]:
+        """Log-probabilities of each row's trained tokens under the present weights, in host memory."""
+        scorer = scorer or self.scorer
+        found: dict[int, Tensor] = {}
+        packing, padding = self.loaded.packing, self.loaded.padding
+        kinds = list(range(len(rows)))
+        parts = families(rows, kinds, self.config.tokens_per_batch, packing=packing)
+        for part in parallel.share(parts, self.world):
+            places = part or parts[0]
+            batch = laid_out([[rows[i] for i in family] for family in places], packing=packing, padding=padding)
+            with torch.no_grad():
+                logps = scorer(batch.to(self.world.device)).cpu()
+            if part is not None:
+                order = [index for family in places for index in family]
+                found |= dict(zip(order, logps.split([rows[i].trained for i in order]), strict=True))
+        for other in parallel.everyone(found, self.world):
+            found |= other
+        return [found[index] for index in range(len(rows))]
+
+    def update(self, recipe: Recipe, items: Sequence[int], name: str = "") -> Mapping[str, Any]:
+        """One update of the weights by some examples of a recipe; its line is logged, under `name` if that is given."""
+        line = common.update(
+            self.step, items, self.config, self.scorer, recipe, self.optimiser, self.world, lambda step: None
+        )
+        self.lines.append({"kind": name, **line})
+        return line
+
+    def summary(self) -> dict[str, Any]:
+        """What the updates of a step came to: counts and seconds added up, everything else averaged over updates."""
+        added = ("tokens", "trained_tokens", "forwarded", "attended", "scored", "seconds")
+        lines, self.lines = self.lines, []
+        found: dict[str, Any] = {name: sum(line[name] for line in lines) for name in added}
+        for kind in dict.fromkeys(line["kind"] for line in lines):
+            mine = [line for line in lines if line["kind"] == kind]
+            prefix = f"{kind}_" if kind else ""
+            found[f"{prefix}updates"] = len(mine)
+            for name in dict.fromkeys(name for line in mine for name in line):
+                if name not in (*added, "kind", "step"):
+                    values = [line[name] for line in mine if name in line]
+                    found[prefix + name] = sum(values) / len(values)
+        return found
+
+
+def learn_online(
+    config: OnlineConfig,
+    make: MakeAlgorithm,
+    *,
+    collect: Collect,
+    rate: Rate,
+    on_step: Watcher | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """Train and return the folder of the model. The same config on the same folder resumes.
+
+    Args:
+        config: What to learn from, and how.
+        make: The algorithm with what scores its batches, made when the model is loaded.
+        collect: Carries out one run, building what is missing.
+        rate: The solve rate of a run with its interval.
+        on_step: Told of each step.
+        tell: Told of measurements and of what is left out.
+
+    Raises:
+        RunError: Nothing of a step could be judged, the loss is not a number, or OUT holds something else. What was
+            sampled stays, and the last checkpoint; the same command goes on from them.
+    """
+    world = parallel.join(config.parallel)
+    finished = begin(config, world, MAY_CHANGE)
+    if finished is not None:
+        return finished
+    say = tell or (lambda text: None)
+    out = Path(config.out)
+    tasks = tasks_of_split(config.tasks, "train", config.limit, config.patterns)
+    loaded = common.load(config, world)
+    algorithm, scorer = make(loaded, world)
+    common.spread(scorer, loaded, world)
+    optimiser = Optimiser(loaded.module, config.optimiser, steps=config.steps)
+    facts = {"tasks": len(tasks)}
+    done, state = common.resume(out, optimiser, facts)
+    algorithm.restore(state.get("algorithm", {}))
+    supply = Supply(config, tasks, state.get("supply", {}))
+    learner = Learner(config, loaded, scorer, optimiser, world)
+    rules = SampleRules(
+        loaded.vocabulary, tokenizer_mark(loaded.tokenizer), config.max_length, config.hacked_reward, config.drop_hacked
+    )
+    sampler = Sampler(config, loaded, world, collect)
+    settings = config.model_dump(mode="json")
+    log = Log(out / "metrics.jsonl", step=done, track=config.track, settings=settings) if world.first else None
+    peak, saved = peak_of(world.device), done
+    beside: dict[str, Any] = {}
+
+    def settle() -> None:
+        """What a checkpoint holds beside weights is that of whole steps."""
+        beside.update(algorithm=algorithm.state(), supply=supply.state())
+
+    settle()
+    keep = common.keeper(config, optimiser, facts, world, lambda: beside)
+    step = done
+    try:
+        sampler.put(f"step-{done}")
+        if config.evaluate_every and done == 0:
+            _measured(config, sampler, 0, rate, say)
+        for step in range(done, config.steps):
+            learner.step = step
+            started = time.monotonic()
+            groups, line = supply.groups(step, sampler, algorithm, loaded.tokenizer, rules)
+            line["rollout_seconds"] = time.monotonic() - started
+            with common.interruptible() as asked:
+                line |= algorithm.learn(groups, learner) if groups else {}
+                line |= learner.summary()
+                stop = any(parallel.everyone(asked.is_set(), world))
+            settle()
+            sampler.put(f"step-{step + 1}")
+            last = step + 1 == config.steps
+            if config.evaluate_every and (last or (step + 1) % config.evaluate_every == 0):
+                line |= _measured(config, sampler, step + 1, rate, say)
+            if log is not None:
+                _append(log, step + 1, line, loaded, peak, world, config, on_step)
+            if stop or last or (step + 1) % config.save_every == 0:
+                keep(step + 1)
+                saved = step + 1
+            if stop and not last:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if step > saved and world.size == 1:  # sampling was cut off: the step before it is whole
+            keep(step)
+        raise
+    finally:
+        sampler.close()
+        if log is not None:
+            log.close()
+    del optimiser, learner, keep
+    return common.finish(out, loaded, config.compute, world, facts | {"steps": config.steps}, None)
+
+
+def _append(
+    log: Log,
+    step: int,
+    line: dict[str, Any],
+    loaded: Loaded,
+    peak: float | None,
+    world: World,
+    config: OnlineConfig,
+    on_step: Watcher | None,
+) -> None:
+    if line.get("seconds"):
+        line |= common.speed_of(line, loaded.shape, peak, world)
+    line = {"step": step, **{name: value for name, value in line.items() if value is not None}}
+    line = {name: value for name, value in line.items() if not isinstance(value, float) or math.isfinite(value)}
+    log.append(line)
+    if on_step is not None:
+        on_step(StepDone(step, config.steps, line))
+
+
+def _measured(
+    config: OnlineConfig, sampler: Sampler, step: int, rate: Rate, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Solve rate of the present weights on held-out tasks, without guidance."""
+    measure = config.measure
+    chosen = tasks_of_split(measure.tasks or config.tasks, measure.split, measure.limit)
+    out = Path(config.out) / "measured" / f"step-{step:08}"
+    folder = sampler.attempts(
+        chosen,
+        out,
+        tasks=measure.tasks or config.tasks,
+        attempts=measure.attempts,
+        guide="never",
+        seed=config.seed,
+        policy_options={"temperature": measure.temperature},
+    )
+    found = rate(folder)
+    if found is None:
+        raise RunError(f"{out}: no attempt was judged, so nothing is measured. See `swegym report {out}`; run again.")
+    say(f"step {step}: pass@1 {found['pass@1']:.3f} [{found['low']:.3f}, {found['high']:.3f}] of {found['tasks']}")
+    return {"held_out": found["pass@1"], "held_out_low": found["low"], "held_out_high": found["high"]}
+
+
+class Supply:
+    """A step's groups: from runs of fresh tasks, and from the surplus of the step before."""
+
+    def __init__(self, config: OnlineConfig, tasks: Sequence[str], state: Mapping[str, Any]) -> None:
+        self.config, self.tasks = config, tasks
+        self._drawn = int(state.get("drawn", 0))
+        self._waiting: list[tuple[str, str]] = [(folder, task) for folder, task in state.get("waiting", [])]
+        self._surplus: list[Group] | None = None  # of _waiting; None: still to be read from its folders
+        self._attempts = int(state.get("attempts", 0))
+
+    def state(self) -> dict[str, Any]:
+        return {"drawn": self._drawn, "waiting": [list(pair) for pair in self._waiting], "attempts": self._attempts}
+
+    def draw(self) -> list[str]:
+        """The next tasks. Each time through, all of them come, in an order of its own."""
+        found = []
+        for _ in range(min(self.config.tasks_per_step, len(self.tasks))):
+            times, place = divmod(self._drawn, len(self.tasks))
+            found.append(self.tasks[int(order_of(len(self.tasks), times, self.config.seed)[place])])
+            self._drawn += 1
+        return list(dict.fromkeys(found))
+
+    def groups(
+        self, step: int, sampler: Sampler, algorithm: Algorithm, tokenizer: object, rules: SampleRules
+    ) -> tuple[list[Group], dict[str, Any]]:
+        """The groups that step number `step` learns from, and what is to be logged of how they came about.
+
+        Raises:
+            RunError: No attempt of a run was judged.
+        """
+        config = self.config
+        left_out: Counter[str] = Counter()
+        usable = self._from_before(step, tokenizer, rules, left_out)
+        sampled: list[Group] = []
+        for number in range(1 + config.refill):
+            name = f"step-{step + 1:08}" + (f"-{number + 1}" if number else "")
+            out = Path(config.out) / "rollouts" / name
+            seed = config.seed * 1_000_003 + step * 101 + number
+            folder = sampler.attempts(self.draw(), out, attempts=config.attempts, guide=algorithm.guide, seed=seed)
+            trajectories = folder.trajectories()
+            groups, dropped = make_groups(trajectories, tokenizer, rules)
+            if not any(trajectory.verdict.resolved is not None for trajectory in trajectories):
+                causes = Counter(str(trajectory.verdict.cause) for trajectory in trajectories)
+                first = next((trajectory.verdict.reason for trajectory in trajectories), "there was no attempt")
+                raise RunError(
+                    f"{out}: none of {len(trajectories)} attempts was judged ({dict(causes)}): {first}. Mend that; the "
+                    "same command tries them again."
+                )
+            left_out += dropped
+            self._attempts += len(trajectories)
+            sampled += groups
+            usable += [(name, group) for group in groups if algorithm.usable(group)]
+            if len(usable) >= config.tasks_per_step:
+                break
+        now, later = usable[: config.tasks_per_step], usable[config.tasks_per_step :]
+        if not config.stale:
+            left_out["stale"] += len(later)
+            later = []
+        self._waiting, self._surplus = [(name, group.task) for name, group in later], [group for _, group in later]
+        return [group for _, group in now], _counted(sampled, now, left_out, self._attempts)
+
+    def _from_before(
+        self, step: int, tokenizer: object, rules: SampleRules, left_out: Counter[str]
+    ) -> list[tuple[str, Group]]:
+        if self._surplus is None:
+            read: dict[tuple[str, str], Group] = {}
+            for name in dict.fromkeys(name for name, _ in self._waiting):
+                folder = RunFolder(Path(self.config.out) / "rollouts" / name)
+                read |= {(name, g.task): g for g in make_groups(folder.trajectories(), tokenizer, rules)[0]}
+            self._surplus = [read[pair] for pair in self._waiting]
+        kept = []
+        for (name, _), group in zip(self._waiting, self._surplus, strict=True):
+            if step - int(group.version.rpartition("-")[2]) <= self.config.stale:
+                kept.append((name, group))
+            else:
+                left_out["stale"] += 1
+        return kept
+
+
+def _counted(
+    sampled: Sequence[Group], now: Sequence[tuple[str, Group]], left_out: Mapping[str, int], attempts: int
+) -> dict[str, Any]:
+    """What a step's log says of its attempts."""
+    plain = [sample for group in sampled for sample in group.plain]
+    guided = [sample for group in sampled for sample in group.guided]
+    logprobs = [row.logprobs[row.mask] for sample in plain for row in sample.rows if row.logprobs is not None]
+    trained = sum(len(part) for part in logprobs)
+
+    def mean(values: Sequence[float]) -> float | None:
+        return sum(values) / len(values) if values else None
+
+    line: dict[str, Any] = {
+        "groups": len(now),
+        "groups_sampled": len(sampled),
+        "groups_guided": sum(bool(group.guided) for group in sampled),
+        "groups_rescued": sum(
+            any(sample.reward > 0 for sample in group.guided) and not any(sample.reward > 0 for sample in group.plain)
+            for group in sampled
+        ),
+        "attempts": attempts,
+        "solved": mean([float(sample.reward > 0) for sample in plain]),
+        "solved_guided": mean([float(sample.reward > 0) for sample in guided]),
+        "empty_patches": mean([float(not sample.trajectory.patch.strip()) for sample in plain]),
+        "length": mean([float(sample.trained) for sample in plain]),
+        # The mean surprise of what was sampled: an unbiased estimate of the policy's entropy per token.
+        "entropy": -float(sum(part.sum() for part in logprobs)) / trained if trained else None,
+    }
+    return line | ({"left_out": dict(sorted(left_out.items()))} if left_out else {})
+
+
+def recorded_logps(rows: Sequence[Row]) -> list[Tensor]:
+    """Those under which the rows were sampled, of trained tokens only."""
+    found = []
+    for row in rows:
+        assert row.logprobs is not None, "samples have them"
+        found.append(torch.from_numpy(row.logprobs[row.mask].copy()))
+    return found
+
+
+def chunks(count: int, size: int | None, seed: Sequence[int]) -> list[list[int]]:
+    """Numbers below `count` in a drawn order, `size` at a time; all at once without a size."""
+    order = [int(number) for number in order_of(count, seed[1], seed[0])]
+    size = size or max(1, count)
+    return [order[start : start + size] for start in range(0, count, size)]

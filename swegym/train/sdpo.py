@@ -1,0 +1,114 @@
+"""SDPO, self-distillation: the student learns what its own network predicts when it is told feedback (VP-2, papers 3).
+
+Each sample is scored under the plain prompt and under the prompt with feedback; the student is drawn to the teacher,
+which gets no gradient. The teacher's weights are a moving average of the student's (`rate`; SDPO's default 0.05), or
+the student's own at each update (`rate` = 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from swegym.policies.chat_templates import chosen_template
+from swegym.train import common
+from swegym.train.divergences import moved_average
+from swegym.train.feedback_prompt import FeedbackPrompt
+from swegym.train.model import Loaded, TokenScorer
+from swegym.train.online import Learner, chunks, learn_online
+from swegym.train.parallel import World, as_sharded
+from swegym.train.samples import Group
+from swegym.train.self_distillation import ALPHAS, Distillation, DistillationConfig, margins, taught
+from swegym.train.settings import TrainerConfig
+from swegym.train.twins import TwinScorer
+
+
+class SdpoConfig(DistillationConfig):
+    rate: float = Field(0.05, ge=0, le=1)
+    """By which the teacher's weights move to the student's after an update; 0: they are the student's."""
+
+
+def sdpo(config: SdpoConfig, **told: Any) -> Path:
+    """Train and return the folder of the new model; see `swegym.train.online.learn_online`."""
+
+    def make(loaded: Loaded, world: World) -> tuple[Sdpo, TokenScorer]:
+        average = Average(config, loaded, world, config.rate) if config.rate else None
+        scorer = twin_scorer(config, loaded, average.scorer if average else None)
+        return Sdpo(config, prompt_of(config, loaded), average), scorer
+
+    return learn_online(config, make, **told)
+
+
+def twin_scorer(config: DistillationConfig, loaded: Loaded, teacher: TokenScorer | None = None) -> TwinScorer:
+    return TwinScorer(
+        loaded, alpha=ALPHAS[config.divergence], top=config.top or None, tail=config.tail, teacher=teacher
+    )
+
+
+def prompt_of(config: DistillationConfig, loaded: Loaded) -> FeedbackPrompt:
+    source = chosen_template(config.policy_options.get("chat_template"))
+    return FeedbackPrompt(loaded.base, loaded.tokenizer, config.max_length, source=source)
+
+
+class Average:
+    """A teacher whose weights follow the student's: theta_T <- (1 - rate) theta_T + rate theta."""
+
+    def __init__(self, config: TrainerConfig, student: Loaded, world: World, rate: float) -> None:
+        self.rate = rate
+        self._student = student.module
+        teacher = common.load(config, world)
+        teacher.module.requires_grad_(False)
+        self._teacher = teacher.module
+        self.scorer = TokenScorer(teacher)
+        common.spread(self.scorer, teacher, world)
+
+    def move(self) -> None:
+        """After an update of the student."""
+        student = dict(self._student.named_parameters())
+        with torch.no_grad():
+            for name, weight in self._teacher.named_parameters():
+                weight.copy_(moved_average(weight, student[name].to(weight.dtype), self.rate))
+
+    def state(self) -> dict[str, Any]:
+        return dict(self._teacher.named_parameters())
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        with torch.no_grad():
+            for name, weight in self._teacher.named_parameters():
+                weight.copy_(as_sharded(state[name], weight))
+
+
+class Sdpo:
+    guide = "never"
+
+    def __init__(self, config: SdpoConfig, prompt: FeedbackPrompt, average: Average | None) -> None:
+        self.config, self.prompt, self.average = config, prompt, average
+
+    def usable(self, group: Group) -> bool:
+        return True
+
+    def learn(self, groups: Sequence[Group], learner: Learner) -> Mapping[str, float]:
+        config = self.config
+        rows, facts = taught(groups, self.prompt, config)
+        if not rows:
+            return facts
+        facts |= margins(rows, learner, config.beta)
+        recipe = Distillation(rows, learner.loaded, config.tokens_per_batch, importance=config.importance)
+        for number in range(config.passes):
+            seed = (config.seed, learner.step * config.passes + number)
+            for items in chunks(len(rows), config.samples_per_update, seed):
+                learner.update(recipe, items)
+                if self.average is not None:
+                    self.average.move()
+        return facts
+
+    def state(self) -> Mapping[str, Any]:
+        return {} if self.average is None else {"average": self.average.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if self.average is not None and "average" in state:
+            self.average.restore(state["average"])
