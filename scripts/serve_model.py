@@ -24,9 +24,11 @@ from swegym.policies.hf_engine import Engine, Request
 from swegym.policies.hf_template import ChatTemplate
 from swegym.policies.tool_calls import find_parser, format_of, message_of
 
+RELOAD = "/update_weights_from_disk"  # as SGLang calls it
+
 
 class ModelServer(ThreadingHTTPServer):
-    """Answers POST /v1/chat/completions and GET /v1/models."""
+    """Answers POST /v1/chat/completions, GET /v1/models, and POST /update_weights_from_disk {"model_path": FOLDER}."""
 
     daemon_threads = True
 
@@ -40,6 +42,11 @@ class ModelServer(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def reload(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Go on with the weights of another folder, same architecture and tokenizer."""
+        self.engine.reload(asked["model_path"])
+        return {"success": True, "message": f"serving {self.engine.version}"}
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         messages, tools = asked["messages"], asked.get("tools") or []
@@ -93,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         try:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            made = self.server.answer(asked)
+            made = self.server.reload(asked) if self.path == RELOAD else self.server.answer(asked)
         except (ValueError, KeyError, TypeError, SwegymError) as error:
             made = failure(f"{type(error).__name__}: {error}", "invalid_request_error")
         self.reply(400 if "error" in made else 200, made)

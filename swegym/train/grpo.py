@@ -20,13 +20,13 @@ import torch
 from pydantic import Field
 
 from swegym.train.advantages import group_advantages, guided_gamma
+from swegym.train.frozen import frozen_start
 from swegym.train.model import Loaded, TokenScorer
 from swegym.train.online import Learner, chunks, learn_online, recorded_logps
 from swegym.train.online_config import OnlineConfig
 from swegym.train.parallel import World
 from swegym.train.policy_gradient import PolicyGradient, Weighed
 from swegym.train.samples import Group, Sample, rewards_of, varied
-from swegym.train.start import frozen_start
 
 
 class PolicyGradientConfig(OnlineConfig):

@@ -28,13 +28,13 @@ from typing import Any
 import torch
 from pydantic import Field
 
+from swegym.train.frozen import frozen_start
 from swegym.train.grpo import PolicyGradientConfig, climb, gradient_of, weighed
 from swegym.train.model import Loaded, TokenScorer
 from swegym.train.online import Learner, learn_online
 from swegym.train.parallel import World
 from swegym.train.policy_gradient import Weighed
 from swegym.train.samples import Group, Sample, varied
-from swegym.train.start import frozen_start
 
 
 class GuideGrpoConfig(PolicyGradientConfig):

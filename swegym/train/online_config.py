@@ -46,6 +46,8 @@ class OnlineConfig(TrainerConfig):
     policy_options: dict[str, Any] = Field(default_factory=dict)
     reload_url: str | None = None
     """Where a server is told to load new weights; see `swegym.train.sampler`."""
+    reload_body: dict[str, Any] = Field(default_factory=lambda: {"model_path": "{folder}"})
+    """What it is told; {folder} stands for the folder with the weights, which it must be able to read."""
     jobs: int = Field(16, ge=1)
     """Tasks attempted at the same time: their turns are sampled together."""
     run: dict[str, Any] = Field(default_factory=dict)
@@ -59,5 +61,5 @@ class OnlineConfig(TrainerConfig):
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-6, schedule="constant", warmup=0.0)
 
 
-MAY_CHANGE = MAY_CHANGE_OFFLINE | {"jobs", "reload_url", "steps"}
+MAY_CHANGE = MAY_CHANGE_OFFLINE | {"jobs", "reload_url", "reload_body", "steps"}
 """Settings that may differ when a run is resumed; `steps` may grow."""

@@ -1,9 +1,9 @@
 """The rollout side of online training: who samples, how it gets the weights, and one run of attempts.
 
 local    an engine of this process samples (policy hf); weights are copied into it, nothing goes through a disk
-served   a server does (policy litellm); weights are saved to a folder and the server is told to load it, by
-         POST `reload_url` with {"model_path": FOLDER}, as SGLang's /update_weights_from_disk and
-         scripts/serve_model.py take it
+served   a server does (policy litellm); weights are saved to a folder and the server is told to load it, by POST to
+         `reload_url` of `reload_body`, in which {folder} stands for it; by default as SGLang's
+         /update_weights_from_disk and scripts/serve_model.py take it
 
 Attempts are those of any run: real machines, retries by cause, a folder that resumes. With several processes the first
 one samples and the others wait; everybody reads the same folder.
@@ -76,7 +76,7 @@ class Sampler:
         else:
             folder = Path(self.config.out) / "served" / version
             _save(self._loaded, weights, folder)
-            _tell(str(self.config.reload_url), folder)
+            _tell(str(self.config.reload_url), self.config.reload_body, folder)
             for old in folder.parent.iterdir():
                 if old != folder:
                     shutil.rmtree(old)
@@ -144,10 +144,10 @@ def _save(loaded: Loaded, weights: Mapping[str, Tensor], folder: Path) -> None:
     new.rename(folder)
 
 
-def _tell(url: str, folder: Path) -> None:
+def _tell(url: str, body: Mapping[str, Any], folder: Path) -> None:
     """Make a server load a folder. Raises ProviderError unless it says that it did."""
-    body = json.dumps({"model_path": str(folder.resolve())}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    text = json.dumps(body).replace("{folder}", json.dumps(str(folder.resolve()))[1:-1])
+    request = urllib.request.Request(url, text.encode(), {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=RELOAD_SECONDS) as response:
             said = response.read(4096)

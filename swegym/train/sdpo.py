@@ -24,7 +24,7 @@ from swegym.train.parallel import World, as_sharded
 from swegym.train.samples import Group
 from swegym.train.self_distillation import ALPHAS, Distillation, DistillationConfig, margins, taught
 from swegym.train.settings import TrainerConfig
-from swegym.train.twins import TwinScorer
+from swegym.train.twins import Teacher, TwinScorer
 
 
 class SdpoConfig(DistillationConfig):
@@ -43,7 +43,7 @@ def sdpo(config: SdpoConfig, **told: Any) -> Path:
     return learn_online(config, make, **told)
 
 
-def twin_scorer(config: DistillationConfig, loaded: Loaded, teacher: TokenScorer | None = None) -> TwinScorer:
+def twin_scorer(config: DistillationConfig, loaded: Loaded, teacher: Teacher | None = None) -> TwinScorer:
     return TwinScorer(
         loaded, alpha=ALPHAS[config.divergence], top=config.top or None, tail=config.tail, teacher=teacher
     )
@@ -59,15 +59,18 @@ class Average:
 
     def __init__(self, config: TrainerConfig, student: Loaded, world: World, rate: float) -> None:
         self.rate = rate
+        self._sharded = world.sharded
         self._student = student.module
         teacher = common.load(config, world)
         teacher.module.requires_grad_(False)
         self._teacher = teacher.module
-        self.scorer = TokenScorer(teacher)
+        self.scorer = Teacher(teacher)
         common.spread(self.scorer, teacher, world)
 
     def move(self) -> None:
         """After an update of the student."""
+        if self._sharded:
+            self.scorer.reshard()  # type: ignore[operator]  # a forward pass leaves its root gathered
         student = dict(self._student.named_parameters())
         with torch.no_grad():
             for name, weight in self._teacher.named_parameters():

@@ -62,6 +62,13 @@ def refuse_unlike(student: Row, teacher: Row) -> None:
         raise InputError(f"{student.name}: the teacher's row does not end in the tokens that the student sampled.")
 
 
+class Teacher(TokenScorer):
+    """A network that is only a teacher: gives the hidden states that predict a batch's trained tokens, (N, D)."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.hidden(batch)
+
+
 class TwinScorer(TokenScorer):
     """Scores batches as `TokenScorer` does, and twin batches as `token_divergences` says, shape (N, 4).
 
@@ -78,7 +85,7 @@ class TwinScorer(TokenScorer):
         alpha: float = 0.5,
         top: int | None = None,
         tail: bool = True,
-        teacher: TokenScorer | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__(loaded)
         self.alpha, self.top, self.tail = alpha, top, tail
@@ -87,14 +94,15 @@ class TwinScorer(TokenScorer):
     def forward(self, batch: Batch | TwinBatch) -> Tensor:
         if isinstance(batch, Batch):
             return super().forward(batch)
-        teacher = self._teacher[0] or self
+        teacher = self._teacher[0]
         with torch.no_grad():
-            teacher_ND = teacher.hidden(batch.teacher)
+            # Called as a module, because a sharded one is gathered by that.
+            teacher_ND = self.hidden(batch.teacher) if teacher is None else teacher(batch.teacher)
         return token_divergences(
             self.hidden(batch.student),
             teacher_ND,
             self.head_weight(),
-            teacher.head_weight(),
+            (teacher or self).head_weight(),
             batch.targets_N,
             alpha=self.alpha,
             top=self.top,

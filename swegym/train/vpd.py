@@ -30,6 +30,7 @@ from swegym.train import divergences, losses, parallel
 from swegym.train.batch import Batch
 from swegym.train.common import Part
 from swegym.train.feedback_prompt import FeedbackPrompt
+from swegym.train.frozen import frozen_start
 from swegym.train.layout import families, laid_out
 from swegym.train.model import Loaded, TokenScorer
 from swegym.train.online import Learner, chunks, learn_online
@@ -37,7 +38,6 @@ from swegym.train.parallel import World
 from swegym.train.samples import Group
 from swegym.train.sdpo import Average, prompt_of, twin_scorer
 from swegym.train.self_distillation import Distillation, DistillationConfig, Taught, margins, taught
-from swegym.train.start import frozen_start
 
 
 class VpdConfig(DistillationConfig):
