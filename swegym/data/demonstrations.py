@@ -33,7 +33,7 @@ from swegym.data.micro_tests import statuses
 from swegym.env import SWEEnv
 from swegym.errors import InputError
 from swegym.grading import Extraction
-from swegym.guidance import GuidanceWrapper, Question, guidance_message, make_teacher, unattempted
+from swegym.guidance import GuidanceWrapper, Question, make_teacher, unattempted
 from swegym.guidance.oracle import STRENGTHS, Strength
 from swegym.policies.messages import call, say
 from swegym.registration import make_env
@@ -41,7 +41,7 @@ from swegym.sandbox.fake import FakeSandbox
 from swegym.tasks.mutation import mutations, splice
 from swegym.tasks.one_commit import seal_files
 from swegym.tasks.sources.micro import PACKAGE, VERSION, MicroTask, micro_task, patch_of
-from swegym.tasks.task_set import TaskSet, load_task_set
+from swegym.tasks.task_set import TaskSet
 from swegym.types import (
     Guidance,
     HiddenTests,
@@ -155,10 +155,8 @@ class _Teller:
         part = [task for task in self.task_set if task.startswith(f"{self.name}-{options.part}-")]
         self.ids = tuple(part[: options.count])
         if len(self.ids) < options.count or self.task_set.generated(self.ids[0]) is None:
-            raise InputError.at(
-                options.env, "count", options.count, f"part {options.part!r} of {self.name} has {len(part)} generated tasks",
-                "Take fewer, or another part.",
-            )  # fmt: skip
+            problem = f"part {options.part!r} of {self.name} has {len(part)} generated tasks"
+            raise InputError.at(options.env, "count", options.count, problem, "Take fewer, or another part.")
         self.env: SWEEnv = make_env(options.env, tasks=self, sandbox=self.open, grader=_nobody, extract=_nothing)
         self.guided = GuidanceWrapper(self.env)
         self.teachers = {one: make_teacher("oracle", {"strength": one}) for one in options.strengths}
