@@ -14,7 +14,7 @@ from pathlib import Path
 from swegym.policies.chat_templates import read_template
 
 # The first of each family's is its end-of-turn token.
-END_OF_TURN = {"llama3": "<|eot_id|>", "mistral": "</s>"}
+END_OF_TURN = {"llama3": "<|eot_id|>", "mistral": "</s>", "compact": "<|end|>"}
 SPECIAL = [
     "<|endoftext|>",
     "<|im_start|>",
@@ -34,6 +34,11 @@ SPECIAL = [
     "[TOOL_CALLS]",
     "[TOOL_RESULTS]",
     "[/TOOL_RESULTS]",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|tool|>",
+    "<|end|>",
 ]
 # Tokens of their own, but text all the same: they survive decoding without special tokens.
 PLAIN = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>"]

@@ -30,6 +30,7 @@ app = typer.Typer(
   swegym train reward reward-pairs.jsonl -m MODEL -o runs/reward
   swegym train dpo -c dpo.toml --set optimiser.learning_rate=5e-7
   swegym train guide_grpo -c scripts/configs/micro/guide_grpo.toml -m MODEL -o runs/guide
+  swegym train start -o runs/start --set size=small
   torchrun --nproc-per-node 8 -m swegym train dpo -c dpo.toml --set parallel=fsdp
 """,
 )
@@ -109,6 +110,26 @@ def reward(
     carry_out("reward", data, model, out, config, overrides, as_json)
 
 
+@app.command()
+def start(out: Out = None, config: ConfigFile = None, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Make a small model from nothing that knows the tools: a start for reinforcement learning on generated tasks.
+
+    \b
+    Examples:
+      swegym train start -o runs/start                                      mini, minutes on a CPU
+      swegym train start -o runs/start --set size=small --set demonstrations.count=20000
+      swegym train start -o runs/cold --set demonstrations.hinted=0 --set demonstrations.feedback=0
+    """
+    made = resolve("start", {"out": out}, overrides or [], config)
+    quiet_libraries()
+    with Progress(f"start, {made[0].size}") as progress:
+        folder = made[1](made[0], on_step=progress.step)
+    if as_json:
+        print_json({"model": str(folder)})
+    else:
+        say(f"The model is in {folder}. What to do with it: docs/training.md.")
+
+
 def carry_out(
     kind: str,
     data: list[str] | None,
@@ -153,6 +174,9 @@ def resolve(kind: str, given: dict[str, Any], overrides: list[str], file: Path |
         elif kind == "dpo":
             from swegym.train.dpo import DpoConfig as Kind  # type: ignore[assignment]
             from swegym.train.dpo import dpo as trainer  # type: ignore[assignment]
+        elif kind == "start":
+            from swegym.train.start import StartConfig as Kind  # type: ignore[assignment]
+            from swegym.train.start import make_start as trainer  # type: ignore[assignment]
         else:
             from swegym.train.reward import RewardConfig as Kind  # type: ignore[assignment]
             from swegym.train.reward import reward as trainer  # type: ignore[assignment]
@@ -163,7 +187,7 @@ def resolve(kind: str, given: dict[str, Any], overrides: list[str], file: Path |
     for override in overrides:
         set_dotted(settings, override)
     for name, flag in (("data", "FILE"), ("model", "-m DIR"), ("out", "-o DIR")):
-        if name not in settings:
+        if name in Kind.model_fields and name not in settings:
             raise InputError(
                 f"{flag} is missing. Give it, or a file with `{name}` by -c. See `swegym train {kind} -h`."
             )

@@ -29,6 +29,7 @@ VERBS = [
     ("pairs",),
     ("export",),
     ("train", "sft"),
+    ("train", "start"),
     ("train", "dpo"),
     ("train", "reward"),
     ("train", "grpo"),

@@ -8,6 +8,7 @@ of earlier turns, as templates of reasoning models do.
     coder      ChatML; calls as <function=...><parameter=...> between those marks (Qwen3-Coder, Qwen 3.5)
     llama3     header tokens; a call is the whole message, as JSON with "parameters" (Llama 3.1)
     mistral    [INST] and [TOOL_CALLS] with a JSON list (Mistral, Ministral)
+    compact    a token for each role, a line for each tool, and calls as in qwen3: for models trained from scratch
     forgetful  as qwen3, but reasoning is kept only after the last user message
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from swegym.errors import InputError, UnknownName
 
-NAMES = ("coder", "forgetful", "llama3", "mistral", "qwen3")
+NAMES = ("coder", "compact", "forgetful", "llama3", "mistral", "qwen3")
 
 
 def read_template(name: str) -> str:

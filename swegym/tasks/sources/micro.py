@@ -234,7 +234,7 @@ def _finished(
         visible_tests={TEST_FILE: shown},
         hidden_tests={TEST_FILE: whole},
         issue=_issue(example, owner[called.name]),
-        gold_patch=_patch(path, edited, right[buggy.name]),
+        gold_patch=patch_of(path, edited, right[buggy.name]),
         bug_class=bug_class,
         frequency=frequency,
         path=path,
@@ -342,6 +342,6 @@ def _shown(text: str) -> str:
     return f"{text[1:]} is raised" if text.startswith("!") else text
 
 
-def _patch(path: str, old: str, new: str) -> str:
+def patch_of(path: str, old: str, new: str) -> str:
     lines = difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), f"a/{path}", f"b/{path}")
     return f"diff --git a/{path} b/{path}\n" + "".join(lines)
