@@ -97,7 +97,7 @@ class Learner:
                 order = [index for family in places for index in family]
                 found |= dict(zip(order, logps.split([rows[i].trained for i in order]), strict=True))
         if self.world.sharded:
-            scorer.reshard()  # type: ignore[operator]  # a pass without a backward one leaves its root gathered
+            scorer.reshard()  # a pass without a backward one leaves its root gathered
         for other in parallel.everyone(found, self.world):
             found |= other
         return [found[index] for index in range(len(rows))]

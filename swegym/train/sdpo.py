@@ -70,7 +70,7 @@ class Average:
     def move(self) -> None:
         """After an update of the student."""
         if self._sharded:
-            self.scorer.reshard()  # type: ignore[operator]  # a forward pass leaves its root gathered
+            self.scorer.reshard()  # a forward pass leaves its root gathered
         student = dict(self._student.named_parameters())
         with torch.no_grad():
             for name, weight in self._teacher.named_parameters():

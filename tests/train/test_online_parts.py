@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 import transformers
 from spoken import make_collect, settings
 
+from swegym.cli.train_online import resolve
 from swegym.config import validate
 from swegym.errors import InputError, ProviderError
+from swegym.guidance import make_teacher
 from swegym.policies.chat_templates import read_template
 from swegym.policies.hf_load import tokenizer_mark
 from swegym.rollout import RunConfig
@@ -351,3 +354,22 @@ def test_the_forgetful_template_has_a_place_for_feedback_too(run, loaded):
     member = groups[0].plain[0]
     prompt = FeedbackPrompt(loaded.base, loaded.tokenizer, 4096, source=read_template("llama3"))
     assert prompt.rows(member.rows, member.trajectory, "x") is None  # sampled under another template
+
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "scripts" / "configs").glob("*/*.toml"))
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_ready_configs_are_valid(file, tmp_path):
+    """Their settings, and those of the runs they make; and what their first lines say to type."""
+    config, _ = resolve(file.stem, {"model": "MODEL", "out": str(tmp_path)}, [], file)
+    made = {"tasks": config.tasks, "policy": config.policy, "out": str(tmp_path), **config.run}
+    run = validate(RunConfig, made, file)
+    make_teacher(run.teacher, run.teacher_options)
+    assert f"swegym train {file.stem} -c scripts/configs/{file.parent.name}/{file.name}" in file.read_text()
+
+
+def test_every_algorithm_has_its_ready_configs():
+    names = {(file.parent.name, file.stem) for file in CONFIGS}
+    kinds = ("grpo", "guide_grpo", "sdpo", "vpd", "hybrid")
+    assert names == {(place, kind) for place in ("micro", "mutants", "node") for kind in kinds}
