@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pydantic
 
@@ -52,6 +52,14 @@ class Completion:
     refused: bool = False
     cut: bool = False  # it ran into max_tokens
     cached: bool = False
+
+
+class Completes(Protocol):
+    """Whatever answers a teacher's request."""
+
+    def complete(self, messages: list[Message], *, asked: int = 0, schema: dict[str, Any] | None = None) -> Completion:
+        """The model's answer; `asked` tells a repeated request from its first."""
+        ...
 
 
 class Completer:

@@ -7,7 +7,7 @@ misconception is, not what the answer is. Successes get none.
 from __future__ import annotations
 
 from swegym.guidance.asking import NoHint
-from swegym.guidance.completions import Completer, ModelOptions
+from swegym.guidance.completions import Completer, Completes, ModelOptions
 from swegym.guidance.llm import declines
 from swegym.guidance.sight import Question
 from swegym.guidance.visible import told
@@ -31,7 +31,7 @@ class CritiqueTeacher:
 
     def __init__(self, options: CritiqueOptions) -> None:
         self.options = options
-        self.completer = Completer(options)
+        self.completer: Completes = Completer(options)
 
     def __call__(self, question: Question) -> Guidance | None:
         text = self.critique(question)

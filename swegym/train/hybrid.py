@@ -61,7 +61,7 @@ class Hybrid:
 
     def learn(self, groups: Sequence[Group], learner: Learner) -> Mapping[str, float]:
         config = self.config
-        rows, facts = taught(groups, self.prompt, config)
+        rows, facts = taught(groups, self.prompt, config, learner)
         by_name = {row.student.name: row for row in rows}
         taken = [(group, weighed(group.plain, group.task, config)) for group in groups]
         examples = [one for _, members in taken for one in members]

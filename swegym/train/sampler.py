@@ -26,6 +26,7 @@ from swegym.errors import InputError, ProviderError
 from swegym.rollout.folder import RunFolder
 from swegym.rollout.run_config import RunConfig
 from swegym.train import parallel
+from swegym.train.critic import Critic
 from swegym.train.model import Loaded
 from swegym.train.online_config import OnlineConfig
 from swegym.train.parallel import World
@@ -105,6 +106,10 @@ class Sampler:
             self._collect(run)
         parallel.wait_long(self._world)
         return RunFolder(folder)
+
+    def critic(self, longest: int) -> Critic:
+        """Asks whoever samples about failed attempts; for the first process."""
+        return Critic(self.config, self._engine, longest)
 
     def close(self) -> None:
         if self._engine is not None:

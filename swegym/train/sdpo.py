@@ -96,7 +96,7 @@ class Sdpo:
 
     def learn(self, groups: Sequence[Group], learner: Learner) -> Mapping[str, float]:
         config = self.config
-        rows, facts = taught(groups, self.prompt, config)
+        rows, facts = taught(groups, self.prompt, config, learner)
         if not rows:
             return facts
         facts |= margins(rows, learner, config.beta)

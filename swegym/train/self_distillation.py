@@ -33,8 +33,10 @@ ALPHAS = {"forward": 0.0, "js": 0.5, "reverse": 1.0}
 class DistillationConfig(OnlineConfig):
     """What the M-step and its relatives are told. The papers' values: VPD tables C.1 and C.2."""
 
-    feedback: tuple[Literal["sibling", "env"], ...] = ("sibling", "env")
-    """Kinds, the preferred one first."""
+    feedback: tuple[Literal["sibling", "env", "critique"], ...] = ("sibling", "env")
+    """Kinds, the preferred one first. critique: of a failed attempt, what the model itself says of it."""
+    critique_tokens: int = Field(128, ge=8)
+    """Longest critique."""
     shuffled: bool = False
     """Give each sample the feedback of another task's sample: a control, which must teach nothing."""
     divergence: Literal["forward", "js", "reverse"] = "js"
@@ -63,14 +65,12 @@ class Taught:
 
 
 def taught(
-    groups: Sequence[Group], prompt: FeedbackPrompt, config: DistillationConfig
+    groups: Sequence[Group], prompt: FeedbackPrompt, config: DistillationConfig, learner: Learner
 ) -> tuple[list[Taught], dict[str, float]]:
     """Rows of all samples that have feedback, and which share of the samples that is."""
+    critiques = learner.critiques(groups, config.critique_tokens) if "critique" in config.feedback else {}
     samples = [(sample, group) for group in groups for sample in group.plain]
-    texts = [
-        feedback_for(sample.trajectory, [other.trajectory for other in group.plain], config.feedback)
-        for sample, group in samples
-    ]
+    texts = [_feedback(sample, group, config.feedback, critiques) for sample, group in samples]
     if config.shuffled:
         texts = _shuffled(texts, [group.task for _, group in samples])
     found: list[Taught] = []
@@ -88,6 +88,21 @@ def taught(
     facts = {f"feedback_{kind}": count / max(1, len(samples)) for kind, count in kinds.items()}
     facts["feedback"] = sum(kinds.values()) / max(1, len(samples))
     return found, facts | ({"feedback_unfit": float(unfit)} if unfit else {})
+
+
+def _feedback(
+    sample: Sample, group: Group, kinds: Sequence[str], critiques: Mapping[str, str]
+) -> tuple[str | None, str | None]:
+    """The feedback of the first kind that has any, and that kind."""
+    others = [other.trajectory for other in group.plain]
+    for kind in kinds:
+        if kind == "critique":
+            found = critiques.get(sample.id), kind
+        else:
+            found = feedback_for(sample.trajectory, others, [kind])[0], kind
+        if found[0] is not None:
+            return found
+    return None, None
 
 
 def _pairs(sample: Sample, teacher: Sequence[Row], task: str) -> list[Taught]:
@@ -175,7 +190,9 @@ def margins(rows: Sequence[Taught], learner: Learner, beta: float) -> dict[str, 
     student = torch.stack([logps.sum() for logps in learner.score([row.student for row in rows])])
     rewards_R = beta * (teacher - student)
     won = torch.tensor([row.reward > 0 for row in rows])
-    facts = {"implicit_reward": float(rewards_R.mean())}
+    low, high = torch.quantile(rewards_R, torch.tensor([0.1, 0.9])).tolist()
+    # Far from 0 the sigmoid of BCO is flat: then the sum over tokens wants to be divided (per_token).
+    facts = {"implicit_reward": float(rewards_R.mean()), "implicit_p10": low, "implicit_p90": high}
     if bool(won.any()) and not bool(won.all()):
         facts["teacher_margin"] = float(rewards_R[won].mean() - rewards_R[~won].mean())
     return facts

@@ -82,7 +82,7 @@ class Vpd:
         return True
 
     def learn(self, groups: Sequence[Group], learner: Learner) -> Mapping[str, float]:
-        rows, facts = taught(groups, self.prompt, self.config)
+        rows, facts = taught(groups, self.prompt, self.config, learner)
         if not rows:
             return facts
         facts |= margins(rows, learner, self.config.beta)

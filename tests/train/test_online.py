@@ -4,9 +4,12 @@ import json
 import shutil
 
 import pytest
-from spoken import FAST, make_collect, rate, settings, share_of_right
+from spoken import FAST, Tasks, make_collect, rate, settings, share_of_right
 
-from swegym.errors import RunError
+from swegym.errors import ProviderError, RunError
+from swegym.guidance import is_guidance
+from swegym.policies.hf_engine import Engine
+from swegym.rollout.folder import RunFolder
 from swegym.train import splits
 from swegym.train.grpo import GrpoConfig, grpo
 from swegym.train.guide_grpo import GuideGrpoConfig, guide_grpo
@@ -100,7 +103,9 @@ def test_self_distillation_and_hybrids_run_and_resume(tiny, tmp_path):
         assert len(made) == 2
         assert all(0 < line["feedback"] <= 1 for line in made), name
         assert all(line["loss"] == line["loss"] for line in made), name
-    assert all("kl_teacher_student" in line and "teacher_margin" in line for line in lines(tmp_path / "sdpo"))
+    sdpo_lines = lines(tmp_path / "sdpo")
+    assert all("kl_teacher_student" in line for line in sdpo_lines)
+    assert any("teacher_margin" in line for line in sdpo_lines)
     vpd_lines = lines(tmp_path / "vpd")
     assert "e_loss" in vpd_lines[0] and "delta" in vpd_lines[0] and "e_loss" not in vpd_lines[1]
     # Going on from the first checkpoint makes the second step again, with what was sampled for it.
@@ -161,3 +166,47 @@ def test_an_interrupted_step_goes_on_with_its_attempts(tiny, tmp_path):
     resumed = []
     grpo(config, collect=make_collect(), rate=rate, on_step=lambda done: resumed.append(done.step))
     assert resumed == [2] and [line["step"] for line in lines(tmp_path)] == [1, 2]
+
+
+def test_a_sampler_that_fails_now_and_then_is_asked_again(tiny, tmp_path, monkeypatch):
+    sample, calls = Engine.sample, []
+
+    def flaky(self, request):
+        calls.append(1)
+        if len(calls) % 4 == 0:
+            raise ProviderError("the card fell off the bus")
+        return sample(self, request)
+
+    monkeypatch.setattr(Engine, "sample", flaky)
+    config = GrpoConfig(**settings(tiny, tmp_path, steps=1, tasks_per_step=6, run={"retries": 2}))
+    grpo(config, collect=make_collect(), rate=rate)
+    (line,) = lines(tmp_path)
+    assert line["groups"] == 6 and len(calls) > 24 and "left_out" not in line
+    monkeypatch.setattr(Engine, "sample", lambda self, request: fail())
+    with pytest.raises(RunError, match=r"provider.*the card is gone"):
+        grpo(GrpoConfig(**settings(tiny, tmp_path / "other", steps=1)), collect=make_collect(), rate=rate)
+
+
+def fail():
+    raise ProviderError("the card is gone")
+
+
+def test_the_model_criticises_its_own_failures(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("swegym.train.critic.load_task_set", lambda name: Tasks())
+    config = VpdConfig(
+        **settings(tiny, tmp_path, feedback=("critique", "sibling"), critique_tokens=8, tasks_per_step=6)
+    )
+    vpd(config, collect=make_collect(), rate=rate)
+    made = lines(tmp_path)
+    assert all(line["feedback_critique"] > 0.2 for line in made)  # failures
+    assert any(line["feedback_sibling"] > 0 for line in made)  # successes have a sibling or nothing
+
+
+def test_measurements_hold_no_hint(tiny, tmp_path):
+    config = GuideGrpoConfig(**settings(tiny, tmp_path, trigger="always", steps=1, evaluate_every=1))
+    guide_grpo(config, collect=make_collect(), rate=rate)
+    for step in (0, 1):
+        measured = RunFolder(tmp_path / f"measured/step-{step:08}").trajectories()
+        assert measured and not any(is_guidance(m) for t in measured for m in t.messages)
+    sampled = RunFolder(tmp_path / "rollouts/step-00000001").trajectories()
+    assert any(is_guidance(m) for t in sampled for m in t.messages)
