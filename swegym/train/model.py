@@ -43,6 +43,8 @@ class ModelConfig(Config):
     """Keep only each layer's input and compute the rest again in the backward pass."""
     lora: LoraConfig | None = None
     """Train adapters of low rank instead of all weights."""
+    threads: int = Field(0, ge=0)
+    """Of a CPU, for one operation; 0 leaves it to torch. A model of a few million weights is fastest with 1."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ def load_model(folder: str | Path, config: ModelConfig, *, device: torch.device,
     if not (path / "config.json").is_file():
         raise InputError(f"{path}: no model folder (no config.json). Name what `save_pretrained` wrote.")
     register()
+    if config.threads:
+        torch.set_num_threads(config.threads)
     dtype = _dtype(config.dtype, device)
     settings = transformers.AutoConfig.from_pretrained(path)
     packing = config.attention != "sdpa" and _can_pack(settings)
