@@ -225,6 +225,7 @@ def run_checks(root: Path, device: str, steps: int) -> int:
     check("dpo with split pairs", compared("dpo", 5e-2, tokens_per_batch=64, **half))
     padded = {"compute": {"dtype": "bfloat16", "attention": "sdpa"}}
     check("dpo padded", compared("dpo", 5e-2, **padded))
+    check("student and teacher in one pass", lambda: twins(model, device))
     if importlib.util.find_spec("peft") is None:
         print("skipped adapters: peft is not installed")
     else:
@@ -237,6 +238,39 @@ def falls(lines: list[dict]) -> str:
     if not last < first:
         raise AssertionError(f"the loss does not fall: {first:.4f} to {last:.4f}")
     return f"loss {first:.4f} to {last:.4f}"
+
+
+def twins(model: Path, device: str) -> str:
+    """What student and teacher predict, and the gradient of their divergence, here in bfloat16 against the CPU."""
+    import numpy as np
+    import torch
+
+    from swegym.train.batch import make_row
+    from swegym.train.layout import laid_out
+    from swegym.train.model import ModelConfig, load_model
+    from swegym.train.twins import TwinBatch, TwinScorer
+
+    draw = np.random.default_rng(0)
+    students, teachers = [], []
+    for number in range(4):
+        prompt, more, said = (draw.integers(5, 250, count).tolist() for count in (40, 30, 20 + number))
+        rows = ((prompt, students), (prompt + more, teachers))
+        for start, kept in rows:
+            mask = [0] * len(start) + [1] * len(said)
+            kept.append(make_row(start + said, mask, "row", vocabulary=512))
+    results = []
+    for place, dtype in (("cpu", "float32"), (device, "bfloat16")):
+        loaded = load_model(model, ModelConfig(dtype=dtype), device=torch.device(place))
+        batches = (laid_out([rows], packing=loaded.packing, padding=0) for rows in (students, teachers))
+        compared = TwinScorer(loaded, top=50)(TwinBatch(*batches).to(loaded.device))
+        compared[:, 0].sum().backward()
+        slope = loaded.base.get_input_embeddings().weight.grad
+        results.append((compared.detach().float().cpu(), slope.float().norm().cpu()))
+    (mine, slope), (exact, expected) = results[1], results[0]
+    worst = float((mine - exact).abs().max())
+    if worst > 0.1 or abs(float(slope / expected) - 1) > 0.1:
+        raise AssertionError(f"differs by {worst:.1e}, gradients by a factor of {float(slope / expected):.3f}")
+    return f"differs by {worst:.1e} in bfloat16, gradients by a factor of {float(slope / expected):.3f}"
 
 
 def kernels(device: str) -> str:
