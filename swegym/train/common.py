@@ -230,8 +230,8 @@ def update(
         keep(step)
         raise RunError(
             f"step {step + 1}: the loss is not a number, from {', '.join(broken[:4])}"
-            f"{f' and {len(broken) - 4} more' if len(broken) > 4 else ''}. The weights before this step are kept as a "
-            "checkpoint. Look at those rows, or lower optimiser.learning_rate."
+            f"{f' and {len(broken) - 4} more' if len(broken) > 4 else ''}. A checkpoint from before this step is "
+            "kept. Look at those rows, or lower optimiser.learning_rate."
         )
     known = sorted(set().union(*parallel.everyone(sorted(sums), world)))
     sums = parallel.total({name: sums.get(name, 0.0) for name in known}, world)
@@ -240,8 +240,8 @@ def update(
     if not math.isfinite(length):
         keep(step)
         raise RunError(
-            f"step {step + 1}: the gradient is not a number, from {', '.join(recipe.names(items)[:4])} and others. The "
-            "weights before this step are kept as a checkpoint. Lower optimiser.learning_rate, or use float32."
+            f"step {step + 1}: the gradient is not a number, from {', '.join(recipe.names(items)[:4])} and others. A "
+            "checkpoint from before this step is kept. Lower optimiser.learning_rate, or use float32."
         )
     counted = {"tokens", "trained_tokens", "forwarded", "attended", "scored"}
     line: dict[str, Any] = {"step": step + 1}

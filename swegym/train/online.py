@@ -188,7 +188,7 @@ def learn_online(
 
     settle()
     keep = common.keeper(config, optimiser, facts, world, lambda: beside)
-    step = done
+    step, whole = done, True
     try:
         sampler.put(f"step-{done}")
         if config.evaluate_every and done == 0:
@@ -198,6 +198,7 @@ def learn_online(
             started = time.monotonic()
             groups, line = supply.groups(step, sampler, algorithm, loaded.tokenizer, rules)
             line["rollout_seconds"] = time.monotonic() - started
+            whole = False
             with common.interruptible() as asked:
                 line |= algorithm.learn(groups, learner) if groups else {}
                 line |= learner.summary()
@@ -212,10 +213,11 @@ def learn_online(
             if stop or last or (step + 1) % config.save_every == 0:
                 keep(step + 1)
                 saved = step + 1
+            whole = True
             if stop and not last:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        if step > saved and world.size == 1:  # sampling was cut off: the step before it is whole
+        if whole and step > saved and world.size == 1:  # sampling was cut off: the step before it is whole
             keep(step)
         raise
     finally:
