@@ -1,7 +1,7 @@
 """Learning is real: a model from nothing, demonstrations, then reinforcement learning in real sandboxes, over 3 seeds.
 
-The miniature of scripts/reproduce: the smallest model, one-file repositories, real tools, real pytest, real reward. What
-is asserted is the solve rate on tasks of no training split, before and after, plain, without any hint.
+The miniature of scripts/reproduce: the smallest model, one-file repositories, real tools, pytest and reward. What is
+asserted is the solve rate on tasks of no training split, before and after, plain, without any hint.
 """
 
 from pathlib import Path
