@@ -17,8 +17,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 import random
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,7 +120,9 @@ def demonstrations(options: DemonstrationOptions) -> Iterator[Demonstration]:
     Raises:
         InputError: the env's tasks are not generated ones, or the part has fewer than `count`.
     """
-    with tempfile.TemporaryDirectory(prefix="swegym-demonstrations-") as scratch:
+    # A small repository for each hint is made and dropped, so in memory where there is a place for that.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="swegym-demonstrations-", dir=memory) as scratch:
         teller = _Teller(options, Path(scratch))
         for task in teller.ids:
             yield teller.demonstrate(task)
@@ -207,7 +211,9 @@ class _Teller:
         if wrong and draw.random() < self.options.attempted:
             attempt = failed_attempt(task.public(), made, draw.choice(wrong))
         teacher = self.teachers[draw.choice(self.options.strengths)]
-        return teacher.ask(Question(task, attempt)).guidance
+        guidance = teacher.ask(Question(task, attempt)).guidance
+        shutil.rmtree(home)
+        return guidance
 
     def _feedback(self, made: MicroTask, task: Task) -> str | None:
         solved = dataclasses.replace(
