@@ -72,7 +72,7 @@ class DemonstrationOptions(Config):
     """The env in which they happen, by its id; its tasks must be generated ones."""
     part: str = "demos"
     """Of its task set, the part that they are about."""
-    count: int = pydantic.Field(4000, ge=1)
+    count: int = pydantic.Field(5000, ge=1)
     """The first so many tasks of the part, one demonstration each."""
     hinted: float = pydantic.Field(0.35, ge=0, le=1)
     feedback: float = pydantic.Field(0.2, ge=0, le=1)
