@@ -15,10 +15,11 @@ before it masters the bugs, and is not sure of itself, which is where reinforcem
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
+import os
 import random
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ from swegym.types import (
 )
 
 WORKDIR = "/testbed"
+# Words, numbers and signs with the space before them, as the tokenizer of swegym.train.scratch cuts them.
+_PIECE = re.compile(r" ?[A-Za-z_]+| ?[0-9]+| ?[^A-Za-z_0-9\s]+|\s+")
 Kind = Literal["plain", "hint", "feedback"]
 
 
@@ -69,10 +72,10 @@ class DemonstrationOptions(Config):
     """The env in which they happen, by its id; its tasks must be generated ones."""
     part: str = "demos"
     """Of its task set, the part that they are about."""
-    count: int = pydantic.Field(4000, ge=1)
+    count: int = pydantic.Field(5000, ge=1)
     """The first so many tasks of the part, one demonstration each."""
-    hinted: float = pydantic.Field(0.25, ge=0, le=1)
-    feedback: float = pydantic.Field(0.15, ge=0, le=1)
+    hinted: float = pydantic.Field(0.35, ge=0, le=1)
+    feedback: float = pydantic.Field(0.2, ge=0, le=1)
     doubtful: float = pydantic.Field(0.5, ge=0, le=1)
     """Of the plain ones, those whose edit is drawn among all that the function invites."""
     strengths: tuple[Strength, ...] = STRENGTHS
@@ -118,7 +121,9 @@ def demonstrations(options: DemonstrationOptions) -> Iterator[Demonstration]:
     Raises:
         InputError: the env's tasks are not generated ones, or the part has fewer than `count`.
     """
-    with tempfile.TemporaryDirectory(prefix="swegym-demonstrations-") as scratch:
+    # A small repository for each hint is made and dropped, so in memory where there is a place for that.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="swegym-demonstrations-", dir=memory) as scratch:
         teller = _Teller(options, Path(scratch))
         for task in teller.ids:
             yield teller.demonstrate(task)
@@ -207,7 +212,9 @@ class _Teller:
         if wrong and draw.random() < self.options.attempted:
             attempt = failed_attempt(task.public(), made, draw.choice(wrong))
         teacher = self.teachers[draw.choice(self.options.strengths)]
-        return teacher.ask(Question(task, attempt)).guidance
+        guidance = teacher.ask(Question(task, attempt)).guidance
+        shutil.rmtree(home)
+        return guidance
 
     def _feedback(self, made: MicroTask, task: Task) -> str | None:
         solved = dataclasses.replace(
@@ -265,20 +272,25 @@ def steps(made: MicroTask, text: str) -> list[ToolCall]:
 
 
 def smallest_edit(before: str, after: str) -> tuple[str, str]:
-    """Old and new text of one edit: the changed lines without indentation, and lines above until it is unique."""
-    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    changes = [one for one in difflib.SequenceMatcher(None, old, new, False).get_opcodes() if one[0] != "equal"]
-    (first, last), (start, end) = (changes[0][1], changes[-1][2]), (changes[0][3], changes[-1][4])
-    if first == last or start == end:
-        first, start = first - 1, start - 1  # lines are only added or removed: the line above says where
-    while True:
-        shown, put = "".join(old[first:last]), "".join(new[start:end])
-        indent = len(shown) - len(shown.lstrip(" "))
-        cut = indent if put.startswith(shown[:indent]) else 0
-        shown, put = shown[cut:].removesuffix("\n"), put[cut:].removesuffix("\n")
-        if before.count(shown) == 1 or first == 0:
-            return shown, put
-        first, start = first - 1, start - 1
+    """Old and new text of one edit: what changes and the word behind it, then more of the line until it is unique."""
+    old, new = _PIECE.findall(before), _PIECE.findall(after)
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    same = 0
+    while same < min(len(old), len(new)) - start and old[-1 - same] == new[-1 - same]:
+        same += 1
+    end = len(old) - same
+    wider = True  # by one piece on the right where the line goes on, else on the left
+    while wider or not end > start or before.count("".join(old[start:end])) != 1:
+        wider = False
+        if end < len(old) and "\n" not in old[end]:
+            end += 1
+        elif start > 0:
+            start -= 1
+        else:
+            end += 1
+    return "".join(old[start:end]), "".join(new[start : end + len(new) - len(old)])
 
 
 def _nobody(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:

@@ -39,12 +39,13 @@ class Size:
     heads: int
     vocabulary: int
     context: int
+    rate: float  # the learning rate that a first SFT begins with
 
 
 SIZES: Mapping[str, Size] = {
-    "mini": Size(layers=4, width=128, heads=4, vocabulary=1024, context=1024),
-    "small": Size(layers=6, width=384, heads=6, vocabulary=2048, context=4096),
-    "medium": Size(layers=12, width=576, heads=8, vocabulary=4096, context=8192),
+    "mini": Size(layers=3, width=128, heads=4, vocabulary=1024, context=1024, rate=6e-3),
+    "small": Size(layers=6, width=384, heads=6, vocabulary=2048, context=4096, rate=2e-3),
+    "medium": Size(layers=12, width=576, heads=8, vocabulary=4096, context=8192, rate=1e-3),
 }
 
 
@@ -80,6 +81,7 @@ def make_model(folder: str | Path, data: Sequence[Path], *, size: str = "mini", 
         head_dim=shape.width // shape.heads,
         max_position_embeddings=shape.context,
         tie_word_embeddings=True,
+        initializer_range=0.6 * shape.width**-0.5,  # the usual 0.02 is for wide models; narrow ones learn late with it
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,

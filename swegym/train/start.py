@@ -22,7 +22,7 @@ from swegym.rollout.folder import write_atomically
 from swegym.train.common import Watcher
 from swegym.train.model import ModelConfig
 from swegym.train.optimiser import OptimiserConfig
-from swegym.train.scratch import make_model
+from swegym.train.scratch import SIZES, make_model
 from swegym.train.sft import SftConfig, sft
 
 
@@ -32,11 +32,15 @@ class StartConfig(Config):
     size: str = "mini"
     """Of the model: mini, small or medium (swegym.train.scratch.SIZES)."""
     demonstrations: DemonstrationOptions = DemonstrationOptions()
-    epochs: int = Field(1, ge=1)
-    steps: int | None = Field(None, ge=1)
-    examples_per_step: int = Field(16, ge=1)
+    steps: int = Field(1000, ge=1)
+    """Updates, however often they go through the demonstrations."""
+    examples_per_step: int = Field(8, ge=1)
     tokens_per_batch: int = Field(8192, ge=1)
-    optimiser: OptimiserConfig = OptimiserConfig(learning_rate=3e-3, weight_decay=0.01)
+    mask: str = Field("all", pattern="^(assistant|all)$")
+    """What is trained. Tool output is full of names that stand above, and teaches to copy before anything else does."""
+    learning_rate: float | None = Field(None, gt=0)
+    """That of the size, if left out."""
+    weight_decay: float = Field(0.01, ge=0)
     compute: ModelConfig = ModelConfig(checkpointing=False, attention="sdpa")
     """Padding, since rows are short and much alike in length."""
     seed: int = 0
@@ -55,15 +59,16 @@ def make_start(config: StartConfig, *, on_step: Watcher | None = None) -> Path:
         write_demonstrations(config.demonstrations, rows)
     if not (out / "new").is_dir():
         make_model(out / "new", [rows], size=config.size, seed=config.seed)
+    rate = config.learning_rate or SIZES[config.size].rate
     training = SftConfig(
         model=str(out / "new"),
         data=(str(rows),),
         out=str(out / "sft"),
-        epochs=config.epochs,
         steps=config.steps,
         examples_per_step=config.examples_per_step,
         tokens_per_batch=config.tokens_per_batch,
-        optimiser=config.optimiser,
+        mask=config.mask,
+        optimiser=OptimiserConfig(learning_rate=rate, weight_decay=config.weight_decay),
         compute=config.compute,
         seed=config.seed,
     )

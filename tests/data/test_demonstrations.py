@@ -86,10 +86,10 @@ def test_plausible_edits_hold_the_fix_and_change_the_function_with_the_bug():
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("def f(a):\n    return a + 1\n", "def f(a):\n    return a\n", ("return a + 1", "return a")),
-        ("x = 1\ny = 2\nx = 1\n", "x = 1\ny = 2\nx = 3\n", ("y = 2\nx = 1", "y = 2\nx = 3")),
-        ("    a\n    b\n", "    a\n    if c:\n        d\n    b\n", ("a", "a\n    if c:\n        d")),
-        ("    a\n    b\n    c\n", "    a\n    c\n", ("a\n    b", "a")),
+        ("def f(a):\n    return a + 1\n", "def f(a):\n    return a\n", (" a + 1", " a")),
+        ("x = 1\ny = 2\nx = 1\n", "x = 1\ny = 2\nx = 3\n", ("\nx = 1", "\nx = 3")),
+        ("    a\n    b\n", "    a\n    if c:\n        d\n    b\n", ("b", "if c:\n        d\n    b")),
+        ("    a\n    b\n    c\n", "    a\n    c\n", ("b\n    c", "c")),
     ],
 )
 def test_the_smallest_edit_is_unique_and_does_it(before, after, expected):
