@@ -27,8 +27,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from machine import write_results  # noqa: E402
 
 from swegym.config import set_dotted, validate  # noqa: E402
-from swegym.data.demonstrations import feedback_message  # noqa: E402
-from swegym.data.feedback import sibling_feedback  # noqa: E402
+from swegym.data.feedback import feedback_message, sibling_feedback  # noqa: E402
 from swegym.guidance import GuidanceWrapper, Question, make_teacher, unattempted  # noqa: E402
 from swegym.guidance.oracle import STRENGTHS  # noqa: E402
 from swegym.policies import make_policy  # noqa: E402

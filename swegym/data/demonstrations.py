@@ -29,7 +29,7 @@ from typing import Any, Literal
 import pydantic
 
 from swegym.config import Config
-from swegym.data.feedback import sibling_feedback
+from swegym.data.feedback import feedback_message, sibling_feedback
 from swegym.data.micro_tests import statuses
 from swegym.env import SWEEnv
 from swegym.errors import InputError
@@ -137,11 +137,6 @@ def write_demonstrations(options: DemonstrationOptions, file: Path) -> int:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, "".join(lines))
     return len(lines)
-
-
-def feedback_message(text: str) -> Message:
-    """Feedback as it stands in a conversation: a user message right behind the opening, marked like a hint."""
-    return {"role": "user", "content": text, "extra": {"source": "guidance"}}
 
 
 class _Teller:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from swegym.guidance.visible import visible_results
 from swegym.messages import shorten
-from swegym.types import Trajectory
+from swegym.types import Message, Trajectory
 
 CHARACTERS = 4000  # of what an attempt's tests said
 
@@ -47,3 +47,8 @@ def feedback_for(
         if text is not None:
             return text, kind
     return None, None
+
+
+def feedback_message(text: str) -> Message:
+    """Feedback as it stands in a conversation, behind the opening; marked like a hint, for it comes and goes like one."""
+    return {"role": "user", "content": text, "extra": {"source": "guidance"}}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from swegym.data.feedback import feedback_message
 from swegym.policies.hf_load import end_tokens, tokenizer_mark
 from swegym.policies.hf_prompt import Prompter
 from swegym.policies.hf_template import ChatTemplate
@@ -76,8 +77,3 @@ class FeedbackPrompt:
             return None
         start, end = prompt.span
         return prompt.ids[:start], prompt.ids[start:end]
-
-
-def feedback_message(feedback: str) -> Message:
-    """As a conversation shows it; marked like a hint, because it is taken out and put in like one."""
-    return {"role": "user", "content": feedback, "extra": {"source": "guidance"}}

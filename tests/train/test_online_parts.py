@@ -12,6 +12,7 @@ from spoken import make_collect, settings
 
 from swegym.cli.train_online import resolve
 from swegym.config import validate
+from swegym.data.feedback import feedback_message
 from swegym.errors import InputError, ProviderError
 from swegym.guidance import make_teacher
 from swegym.policies.chat_templates import read_template
@@ -21,7 +22,7 @@ from swegym.train import advantages as A
 from swegym.train import divergences as D
 from swegym.train.batch import make_row
 from swegym.train.common import load
-from swegym.train.feedback_prompt import FeedbackPrompt, feedback_message
+from swegym.train.feedback_prompt import FeedbackPrompt
 from swegym.train.grpo import GrpoConfig
 from swegym.train.guide_grpo import composed
 from swegym.train.head import token_divergences
