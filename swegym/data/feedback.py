@@ -50,5 +50,5 @@ def feedback_for(
 
 
 def feedback_message(text: str) -> Message:
-    """Feedback as it stands in a conversation, behind the opening; marked like a hint, for it comes and goes like one."""
+    """Feedback as it stands in a conversation, behind the opening; marked like a hint, for it comes and goes as one."""
     return {"role": "user", "content": text, "extra": {"source": "guidance"}}
