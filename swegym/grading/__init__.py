@@ -15,6 +15,7 @@ from swegym.types import Grader
 GRADERS = {
     "sealed": "swegym.grading.sealed:grade",
     "unasked": "swegym.grading.sealed:grade_unasked",
+    "warm": "swegym.grading.warm:grade",
     "compatible": "swegym.grading.compatible:grade",
 }
 

@@ -132,7 +132,8 @@ def status(phases: list[tuple[str, str]]) -> str:
     return "passed" if call == {"passed"} else "missing"
 
 
-def parent() -> None:
+def parent(forked: Any = None) -> None:
+    """Count what the child reports; it is `forked` where it comes from a zygote (`_zygote.py`)."""
     job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
@@ -143,7 +144,7 @@ def parent() -> None:
     Path(job["ini"]).write_text(ini_text(job["options"]))
     job["report_word"] = os.urandom(16).hex()  # so that blind writes to every descriptor are not reports
     reports, output = Reports(job.pop("expected"), job["report_word"]), Output()
-    ending, code = run_child(job, source, reports, output)
+    ending, code = run_child(job, forked or start_child(source), reports, output)
     shutil.rmtree(private, ignore_errors=True)
     document = {
         "statuses": reports.statuses(),
@@ -158,11 +159,7 @@ def parent() -> None:
     sys.stdout.flush()
 
 
-def run_child(job: dict[str, Any], source: str, reports: Reports, output: Output) -> tuple[str, int]:
-    """Run pytest to its end or the deadline; returns ("early" | "time", exit code)."""
-    result_read, result_write = os.pipe()
-    output_read, output_write = os.pipe()
-    job["result"] = result_write
+def child_environment() -> dict[str, str]:
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -174,18 +171,37 @@ def run_child(job: dict[str, Any], source: str, reports: Reports, output: Output
         PYTHONDONTWRITEBYTECODE="1",
         COLUMNS="80",
     )
+    return environment
+
+
+def pipes() -> tuple[int, int, int, int]:
+    """Two pipes, reports and output: their ends to read, their ends to write."""
+    result_read, result_write = os.pipe()
+    output_read, output_write = os.pipe()
+    return result_read, output_read, result_write, output_write
+
+
+def start_child(source: str) -> tuple[Any, int, int, int]:
+    """The child, the ends of its reports and its output that are read here, and the number of its own end."""
+    result_read, output_read, result_write, output_write = pipes()
     child = subprocess.Popen(
         [sys.executable, "-s", "-B", "-c", source, "child"],
         stdin=subprocess.PIPE,
         stdout=output_write,
         stderr=output_write,
         cwd="/",
-        env=environment,
+        env=child_environment(),
         pass_fds=(result_write,),
         start_new_session=True,
     )
     os.close(result_write)
     os.close(output_write)
+    return child, result_read, output_read, result_write
+
+
+def run_child(job: dict[str, Any], started: Any, reports: Reports, output: Output) -> tuple[str, int]:
+    """Have pytest run to its end or the deadline; returns ("early" | "time", exit code)."""
+    child, result_read, output_read, job["result"] = started
     deadline = time.monotonic() + job["timeout"]
     assert child.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # it ended at once; its exit code says so
@@ -360,6 +376,10 @@ def make_reporter(pytest: Any, descriptor: int, word: str, folders: list[str]) -
 
 
 if __name__ == "__main__":
+    if sys.argv[-1] == "zygote":
+        with open(4, "rb") as texts:
+            programs = json.load(texts)
+        load("_zygote", programs["zygote"]).serve(sys.modules["__main__"], programs["supervisor"])
     if sys.argv[-1] == "child":
         sys.exit(child())
     parent()

@@ -25,7 +25,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ _ACCESS_TIMEOUT = 30.0
 _OWN_TASKS = 2  # bubblewrap and the init of its machine
 _SETTLING = 1 << 20  # by which a file system may still correct what was written before
 _READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
+
+
+Send = Callable[[bytes, dict[str, Any], list[int]], None]
 
 
 class BubblewrapSandbox:
@@ -97,7 +100,21 @@ class BubblewrapSandbox:
         stdin: bytes | None = None,
         timeout: float = 60.0,
     ) -> ExecResult:
-        argv = argv_of(command)
+        return self._exec(argv_of(command), cwd, env, stdin, timeout, self._supervisor.request)
+
+    def exec_forked(self, send: Send, *, cwd: str, stdin: bytes, timeout: float) -> ExecResult:
+        """As `exec`, of what a zygote forks: `send` hands it the request. See `swegym.sandbox.zygote`."""
+        return self._exec([], cwd, None, stdin, timeout, send)
+
+    def _exec(
+        self,
+        argv: list[str],
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        stdin: bytes | None,
+        timeout: float,
+        send: Send,
+    ) -> ExecResult:
         started = time.monotonic()
         kills = self._cgroup.out_of_memory_kills() if self._cgroup else 0
         request = {
@@ -107,7 +124,7 @@ class BubblewrapSandbox:
             "rlimits": self._rlimits(),
             "cgroups": self._cgroup.entries() if self._cgroup else [],
         }
-        done = self._run(request, stdin, timeout, self.limits.output_bytes)
+        done = self._run(request, stdin, timeout, self.limits.output_bytes, send)
         seconds = time.monotonic() - started
         limit: Any = done.stopped
         code = 137
@@ -278,6 +295,16 @@ class BubblewrapSandbox:
                 f"a machine (pid {self._pid}) outlived SIGKILL by {_KILL_TIMEOUT:.0f} s. Is its disk hung?"
             )
 
+    def environment(self) -> dict[str, str]:
+        """What commands find in their environment."""
+        return dict(self._environment)
+
+    def first_process(self) -> tuple[int, int]:
+        """Id of the machine's init on the host, and a descriptor of it that stays this object's."""
+        self._enter()
+        self._leave()
+        return self._pid, self._pidfd
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise SandboxDied("this sandbox is closed. Open another one.")
@@ -299,8 +326,10 @@ class BubblewrapSandbox:
         with self._lock:
             self._running -= 1
 
-    def _run(self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None) -> Pumped:
-        """Have the supervisor do one request in the machine."""
+    def _run(
+        self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None, send: Send | None = None
+    ) -> Pumped:
+        """Have the supervisor, or who else is behind `send`, do one request in the machine."""
         adds = request.get("file") != "read"
         self._enter()
         opened: list[int] = []
@@ -314,7 +343,7 @@ class BubblewrapSandbox:
                 feed_theirs, feed = os.pipe()
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
-            self._supervisor.request(b"x", {**request, "pid": self._pid}, [*theirs, self._pidfd])
+            (send or self._supervisor.request)(b"x", {**request, "pid": self._pid}, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)

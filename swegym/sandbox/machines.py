@@ -50,6 +50,20 @@ def start_guard(script: str, arguments: list[str], descriptors: Collection[int])
     )
 
 
+def send_request(channel: socket.socket, kind: bytes, payload: dict[str, Any], descriptors: list[int]) -> None:
+    """Send one request, as `swegym.sandbox.supervisor` takes it. Raises SandboxDied when nobody is there to take it."""
+    body = os.memfd_create("request", os.MFD_CLOEXEC)
+    try:
+        with open(body, "w", closefd=False, encoding="utf-8") as file:
+            json.dump(payload, file)
+        os.lseek(body, 0, os.SEEK_SET)
+        socket.send_fds(channel, [kind], [body, *descriptors])
+    except (BrokenPipeError, ConnectionError) as error:
+        raise SandboxDied("the sandbox supervisor is gone (killed?). Open the sandbox again.") from error
+    finally:
+        os.close(body)
+
+
 class Supervisor:
     """A running supervisor and the folder that it will remove."""
 
@@ -64,18 +78,13 @@ class Supervisor:
         theirs.close()
         os.close(watch)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def request(self, kind: bytes, payload: dict[str, Any], descriptors: list[int]) -> None:
         """Send one request; it is under way when this returns. Raises SandboxDied when the supervisor is gone."""
-        body = os.memfd_create("request", os.MFD_CLOEXEC)
-        try:
-            with open(body, "w", closefd=False, encoding="utf-8") as file:
-                json.dump(payload, file)
-            os.lseek(body, 0, os.SEEK_SET)
-            socket.send_fds(self._channel, [kind], [body, *descriptors])
-        except (BrokenPipeError, ConnectionError) as error:
-            raise SandboxDied("the sandbox supervisor is gone (killed?). Open the sandbox again.") from error
-        finally:
-            os.close(body)
+        send_request(self._channel, kind, payload, descriptors)
 
     def alive(self) -> bool:
         return self._process.poll() is None

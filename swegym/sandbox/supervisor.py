@@ -9,8 +9,9 @@ bubblewrap leaves two user namespaces, an outer one that owns the mounts and an 
 which everything of the policy lives. The outer is joined first, for the right to join the rest; the inner last, so that
 the command has no way to undo a read-only mount. Nothing of the sandbox's files is executed before that.
 
-Requests are single datagrams: one byte ("o" open, "x" exec), with file descriptors attached. The first descriptor is a
-file that holds the request as JSON; see `start_machine` and `enter` for the others.
+Requests are single datagrams: one byte ("o" open, "x" exec, "z" start a zygote), with file descriptors attached. The
+first descriptor is a file that holds the request as JSON; see `start_machine`, `enter` and `start_zygote` for the
+others.
 """
 
 import array
@@ -30,16 +31,20 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 NS_GET_USERNS = 0xB701
 KEYCTL_JOIN_SESSION_KEYRING = 1
+PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 CAPABILITY_HEADER = struct.pack("Ii", 0x20080522, 0)  # version 3, this process
 ACCESS = {"directory": 21, "missing": 22, "special": 23, "full": 24, "refused": 25}
+
+Work = Callable[[dict[str, Any]], None]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -169,6 +174,8 @@ def run_child(kind: bytes, descriptors: list[int]) -> None:
             request = json.load(file)
         if kind == b"o":
             start_machine(request, descriptors)
+        elif kind == b"z":
+            start_zygote(request, descriptors)
         else:
             enter(request, descriptors)
     finally:
@@ -192,10 +199,35 @@ def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     os.execve(request["argv"][0], request["argv"], {})
 
 
-def enter(request: dict[str, Any], descriptors: list[int]) -> None:
+def start_zygote(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Become a program that sees a machine's files and is not in it. Descriptors: request, channel, code, pidfd.
+
+    The channel is 3 in it, its code 4, this mount namespace 5. What it forks can enter machines as the children of this
+    process do, so nothing but trusted code may run in it. It is traced by nobody, and dies with this process.
+    """
+    _, channel, code, machine = descriptors
+    null = os.open("/dev/null", os.O_RDWR)
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    spaces = open_namespaces(request["pid"], machine)
+    sources = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in (null, null, null, channel, code, home)]
+    os_setns(spaces["mnt"])
+    for number, source in enumerate(sources):
+        os.dup2(source, number)
+    os.closerange(len(sources), 4096)
+    os.setsid()
+    if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() == 1:
+        os._exit(70)
+    reset_signals()
+    os.execvpe(request["argv"][0], request["argv"], request["environment"])
+
+
+def enter(
+    request: dict[str, Any], descriptors: list[int], work: Callable[[dict[str, Any]], None] | None = None
+) -> None:
     """Run one command inside a machine and write "exit CODE" or "gone" to the status pipe.
 
-    Descriptors: request, stdin, stdout, stderr, status, pidfd of the machine's first process.
+    Descriptors: request, stdin, stdout, stderr, status, pidfd of the machine's first process. With `work`, a zygote's,
+    that function runs in there instead of the command, without any capability.
     """
     _, stdin, stdout, stderr, status, machine = descriptors
     try:
@@ -208,7 +240,7 @@ def enter(request: dict[str, Any], descriptors: list[int]) -> None:
         os._exit(0)
     if pid == 0:
         try:
-            become(request, spaces, (stdin, stdout, stderr))
+            become(request, spaces, (stdin, stdout, stderr), work)
         except OSError as error:
             os.write(2, f"{error.filename or 'exec'}: {error.strerror}\n".encode())
         finally:
@@ -233,7 +265,12 @@ def open_namespaces(pid: int, machine: int) -> dict[str, int]:
     return spaces
 
 
-def become(request: dict[str, Any], spaces: dict[str, int], streams: tuple[int, int, int]) -> None:
+def become(
+    request: dict[str, Any],
+    spaces: dict[str, int],
+    streams: tuple[int, int, int],
+    work: Work | None,
+) -> None:
     """Turn this process into the command, inside the machine."""
     join_cgroups(request.get("cgroups", []))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
@@ -263,6 +300,10 @@ def become(request: dict[str, Any], spaces: dict[str, int], streams: tuple[int, 
         os._exit(access_file(request))
     reset_signals()
     os.chdir(request["cwd"])
+    if work is not None:
+        give_up_capabilities()
+        work(request)
+        os._exit(0)
     os.execvpe(request["argv"][0], request["argv"], request["environment"])
 
 
@@ -272,8 +313,7 @@ def access_file(request: dict[str, Any]) -> int:
     It runs no program of the machine and needs none of its processes. With its capabilities gone it may do there what a
     command may, no more; and since it is not dumpable, no command can trace it.
     """
-    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or _libc.capset(CAPABILITY_HEADER, b"\0" * 24) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
+    give_up_capabilities()
     path = request["path"]
     try:
         if request["file"] == "read":
@@ -297,6 +337,12 @@ def access_file(request: dict[str, Any]) -> int:
         os.write(2, str(error.strerror).encode())
         return ACCESS["full" if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else "refused"]
     return 0
+
+
+def give_up_capabilities() -> None:
+    """What exec does for a command; and nobody can trace this process, whose memory is the supervisor's."""
+    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or _libc.capset(CAPABILITY_HEADER, b"\0" * 24) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def copy(source: int, sink: int, most: int) -> None:
