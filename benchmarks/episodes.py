@@ -1,6 +1,6 @@
 """What an episode of a micro task costs, by phase, and how many a minute one and two workers make.
 
-    python benchmarks/episodes.py [--episodes 40] [--graders unasked,sealed] [--store FOLDER]
+    python benchmarks/episodes.py [--episodes 40] [--graders unasked,warm] [--store FOLDER]
 
 A scripted policy reads the file of the bug, edits it and submits: the reference fix, or on every second task a wrong
 one. Wall time is by phase; processor time is of this process, git, and everything that ran in machines. Graders take
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import os
 import resource
 import statistics
@@ -33,13 +34,22 @@ from swegym.tools.files import read
 from swegym.types import Task
 
 TICK = os.sysconf("SC_CLK_TCK")
+SETTLING = 0.7  # a zygote waits for its forks twice a second
 
 
 def processor_seconds() -> float:
-    """Of this process and its children, and of the supervisor's, which are all that runs in machines."""
-    own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    status = Path(f"/proc/{machines.current().pid}/stat").read_text().rpartition(")")[2].split()
-    return own + sum(map(int, status[11:15])) / TICK
+    """Of this process and its children, and of the supervisor, its children and theirs: all that runs in machines.
+
+    Call it `SETTLING` seconds after the last command: what nobody has waited for yet is not counted.
+    """
+    total = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    supervisor = machines.current().pid
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            status = place.read_text().rpartition(")")[2].split()
+            if int(place.parent.name) == supervisor or int(status[1]) == supervisor:
+                total += sum(map(int, status[11:15])) / TICK
+    return total
 
 
 class Phases:
@@ -92,6 +102,7 @@ def measured(tasks: Sequence[Task], graders: Sequence[str]) -> dict[str, dict[st
         for grader in graders:
             before = processor_seconds()
             phases[grader].append(episode(task, grader, right=index % 2 == 0))
+            time.sleep(SETTLING)
             used[grader] += processor_seconds() - before
     result = {}
     for grader, rows in phases.items():
@@ -112,7 +123,7 @@ def throughput(tasks: Sequence[Task], grader: str, workers: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=40)
-    parser.add_argument("--graders", default="unasked,sealed")
+    parser.add_argument("--graders", default="unasked,warm")
     parser.add_argument("--store")
     arguments = parser.parse_args()
     graders = arguments.graders.split(",")

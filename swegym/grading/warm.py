@@ -97,7 +97,7 @@ def why_cold(task: Task) -> str:
     if task.image.base != "host" or len(task.image.layers) < 2:
         return f"its image has an interpreter of its own ({task.image.base})"
     if not can_fork():
-        return "only root can fork into machines"
+        return "a fork into machines needs CAP_SYS_ADMIN, as root has"
     foreign = _foreign(task.image.layers)
     return f"its environment holds more than pytest ({', '.join(foreign[:3])})" if foreign else ""
 
