@@ -30,6 +30,7 @@ from swegym.tasks import load_task_set
 from swegym.tasks.build import build
 
 ATTEMPTS = 2
+STUDENT = {"seconds": 6.0}  # of processor time for trying edits: half of what `repair` takes by itself
 PARTS = ("mutants:train", "pypi:train", "mutants:dev", "mutants:test")
 
 
@@ -52,7 +53,9 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     folders = {part: RunFolder(place(arguments.out, part)) for part in arguments.parts}
     folders = {part: folder for part, folder in folders.items() if (folder.path / "trajectories.jsonl").exists()}
-    results: dict[str, Any] = {"settings": {"policy": "repair", "attempts": ATTEMPTS, "teacher": "oracle"}}
+    results: dict[str, Any] = {
+        "settings": {"policy": "repair", **STUDENT, "attempts": ATTEMPTS, "guide": "on-failure", "teacher": "oracle"}
+    }
     results["parts"] = {part: outcome(part, folder) for part, folder in folders.items()}
     results["data"] = products(list(folders.values()), arguments.out)
     console.print(results)
@@ -81,6 +84,7 @@ def carry_out(part: str, out: Path, jobs: int, console: Console) -> None:
         tasks=name,
         patterns=tuple(task for task in wanted if task not in unbuilt),
         policy="repair",
+        policy_options=dict(STUDENT),
         attempts=ATTEMPTS,
         guide="on-failure",
         teacher="oracle",
