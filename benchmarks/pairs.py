@@ -1,16 +1,19 @@
 """Preference pairs from the shipped tasks: what `repair` solves plain and with hints, and what pairs come of it.
 
-    python benchmarks/pairs.py [--jobs 2] [--minutes 50] [--parts mutants:train pypi:train ...]
+    python benchmarks/pairs.py [--jobs 2] [--minutes 50] [--parts mutants/parse pypi/tabulate ...]
 
-Each part is a set and one of its splits: two plain attempts at each task, one guided retry of each failure. Runs lie in
-runs/pairs/; the same command goes on where they stopped, and with --minutes they stop by themselves. The results file
-is of what is there by then.
+A part is the tasks of one package, those of the training split first: two plain attempts at each, one guided retry of
+each failure. Runs lie in runs/pairs/; the same command goes on where they stopped, and with --minutes they stop by
+themselves. The results file is of all that lies there by then.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import signal
+import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,19 +29,22 @@ from swegym.report import summarise, wilson
 from swegym.report.guidance_effect import guidance_effect
 from swegym.report.phases import phases
 from swegym.rollout import Event, RunConfig, RunFolder, collect
+from swegym.rollout.report import hint_counts
 from swegym.tasks import load_task_set
 from swegym.tasks.build import build
+from swegym.types import Trajectory
 
 ATTEMPTS = 2
 STUDENT = {"seconds": 6.0}  # of processor time for trying edits: half of what `repair` takes by itself
-PARTS = ("mutants:train", "pypi:train", "mutants:dev", "mutants:test")
+SETS = ("mutants", "pypi")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, help="stop the runs then; the next start goes on")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), metavar="SET:SPLIT")
+    parser.add_argument("--parts", nargs="*", metavar="SET/PACKAGE", help="all if left out; none: results only")
+    parser.add_argument("--dpo", type=Path, metavar="MODEL", help="let TRL train this model on the pairs for two steps")
     parser.add_argument("--out", type=Path, default=Path("runs/pairs"))
     arguments = parser.parse_args()
     console = Console()
@@ -46,31 +52,43 @@ def main() -> None:
         signal.signal(signal.SIGALRM, signal.default_int_handler)  # as Ctrl-C would: finished episodes are kept
         signal.setitimer(signal.ITIMER_REAL, 60 * arguments.minutes)
     try:
-        for part in arguments.parts:
+        every = [part for name in SETS for part in parts_of(name)]
+        for part in every if arguments.parts is None else arguments.parts:
             carry_out(part, arguments.out, arguments.jobs, console)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on")
     signal.setitimer(signal.ITIMER_REAL, 0)
-    folders = {part: RunFolder(place(arguments.out, part)) for part in arguments.parts}
-    folders = {part: folder for part, folder in folders.items() if (folder.path / "trajectories.jsonl").exists()}
+    found = sorted(file.parent for file in arguments.out.glob("*/*/trajectories.jsonl"))
+    folders = {f"{folder.parent.name}/{folder.name}": RunFolder(folder) for folder in found}
     results: dict[str, Any] = {
         "settings": {"policy": "repair", **STUDENT, "attempts": ATTEMPTS, "guide": "on-failure", "teacher": "oracle"}
     }
-    results["parts"] = {part: outcome(part, folder) for part, folder in folders.items()}
-    results["data"] = products(list(folders.values()), arguments.out)
+    attempts = read_runs(folders.values()).trajectories
+    results["all"] = figures(attempts)
+    results["data"] = products(attempts, arguments.out)
+    if arguments.dpo:
+        results["trl"] = read_by_trl(arguments.out / "pairs_of_any_split.jsonl", arguments.dpo)
+    results["parts"] = {part: outcome(folder) for part, folder in folders.items()}
     console.print(results)
     console.print(f"written to {write_results('pairs', results)}")
 
 
-def place(out: Path, part: str) -> Path:
-    return out / part.replace(":", "-")
+def package(task: str) -> str:
+    """Of what a task is: "mutant-rfc3986-2.0.0-4" and "rfc3986-1.3.2-1.4.0-1" are of rfc3986."""
+    return re.split(r"-\d", task.removeprefix("mutant-"), maxsplit=1)[0]
+
+
+def parts_of(name: str) -> list[str]:
+    tasks = load_task_set(name)
+    training_first = sorted(tasks.ids, key=lambda task: tasks.split(task) != "train")
+    return list(dict.fromkeys(f"{name}/{package(task)}" for task in training_first))
 
 
 def carry_out(part: str, out: Path, jobs: int, console: Console) -> None:
     """Build the tasks of a part and attempt them."""
-    name, _, split = part.partition(":")
+    name, _, chosen = part.partition("/")
     tasks = load_task_set(name)
-    wanted = [task for task in tasks.ids if tasks.split(task) == split]
+    wanted = [task for task in tasks.ids if package(task) == chosen]
     unbuilt = [result.id for result in build(tasks, wanted, jobs=jobs) if result.error]
     console.print(f"{part}: {len(wanted)} tasks, not built: {', '.join(unbuilt) or 'none'}", emoji=False)
 
@@ -89,20 +107,29 @@ def carry_out(part: str, out: Path, jobs: int, console: Console) -> None:
         guide="on-failure",
         teacher="oracle",
         jobs=jobs,
-        out=place(out, part),
+        out=out / part,
     )
     collect(config, on_event=show)
 
 
-def outcome(part: str, folder: RunFolder) -> dict[str, Any]:
+def outcome(folder: RunFolder) -> dict[str, Any]:
     """What a run came to, over the tasks that it has reached."""
-    trajectories = folder.trajectories()
-    summary = summarise(part, trajectories)
+    return {
+        "tasks": folder.facts["task_set"]["tasks"],
+        **figures(folder.trajectories()),
+        "hints": hint_counts(folder.hints()),
+        "wall_seconds": sum(wall_seconds(start) for start in folder.facts["starts"]),
+    }
+
+
+def figures(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    summary = summarise("", trajectories)
     effect = guidance_effect(trajectories)
     tasks, plain, helped = len(summary.tasks), summary.solved_plain, summary.solved_only_guided
     return {
-        "tasks": folder.facts["task_set"]["tasks"],
         "tasks_attempted": tasks,
+        "attempts": summary.attempts,
+        "guided_attempts": summary.guided_attempts,
         "solved_plain": plain,
         "solved_only_with_a_hint": helped,
         "plain_rate_95": [round(value, 3) for value in wilson(plain, tasks)],
@@ -110,9 +137,7 @@ def outcome(part: str, folder: RunFolder) -> dict[str, Any]:
         "not_judged": sum(summary.invalid.values()),
         "empty_patches": summary.empty_patches,
         "guidance": effect and effect.as_json(),
-        "hints": folder.report()["hints"],
         "seconds": {phase.name: phase.as_json() for phase in phases(trajectories)},
-        "wall_seconds": sum(wall_seconds(start) for start in folder.facts["starts"]),
     }
 
 
@@ -123,9 +148,8 @@ def wall_seconds(start: dict[str, Any]) -> float:
     return (ended - began).total_seconds()
 
 
-def products(folders: list[RunFolder], out: Path) -> dict[str, Any]:
+def products(attempts: Sequence[Trajectory], out: Path) -> dict[str, Any]:
     """Pairs of all runs: for training, and whatever the split; balanced in length; and those with a shared prefix."""
-    attempts = read_runs(folders).trajectories
     training = (held_out("train"), untrusted())
     made = {
         "pairs_for_training": make_pairs(attempts, guards=Guards(refusals=training)),
@@ -139,6 +163,30 @@ def products(folders: list[RunFolder], out: Path) -> dict[str, Any]:
     for report in reports.values():
         report.pop("examples")
     return reports
+
+
+def read_by_trl(pairs: Path, model: Path) -> dict[str, Any]:
+    """Two steps of TRL's DPO trainer on the file as it is."""
+    import datasets
+    import transformers
+    import trl
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = datasets.load_dataset("json", data_files=str(pairs), split="train", cache_dir=folder)
+        settings = trl.DPOConfig(
+            output_dir=folder,
+            max_steps=2,
+            per_device_train_batch_size=1,
+            max_length=16384,
+            save_strategy="no",
+            report_to=[],
+            bf16=False,
+            use_cpu=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+        trainer = trl.DPOTrainer(model=str(model), args=settings, train_dataset=rows, processing_class=tokenizer)
+        done = trainer.train()
+    return {"rows": len(rows), "dpo_steps": done.global_step, "loss": round(done.training_loss, 4)}
 
 
 if __name__ == "__main__":
