@@ -297,7 +297,10 @@ class Trial:
         return self.best is not None
 
     def check(self, request: dict[str, Any], seconds: float) -> dict[str, str]:
-        """What `check` says within so many seconds of processor time; {} if that is not enough."""
+        """What `check` says within so many seconds of processor time, and twice that as time that passes; else {}.
+
+        Not `PATIENCE` times: an edit may make a test wait for ever, and others are to be tried after it.
+        """
         path = os.path.join(self.folder, "check.json")
         with open(path, "w") as file:
             json.dump({**request, "seconds": seconds}, file)
@@ -306,7 +309,7 @@ class Trial:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
-            output, _ = process.communicate(timeout=PATIENCE * seconds)
+            output, _ = process.communicate(timeout=2 * seconds)
         except subprocess.TimeoutExpired:
             output = b""
         live_code.end(process.pid)

@@ -54,7 +54,7 @@ def model(tmp_path_factory):
         model=str(tiny),
         data=(str(file),),
         out=str(folder / "sft"),
-        epochs=80,
+        epochs=70,
         examples_per_step=2,
         optimiser=optimiser,
     )
