@@ -63,7 +63,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def attempts(model, tmp_path_factory):
-    """What the model did, served, in eight attempts and one with a hint."""
+    """What the model did, served, in twelve attempts and one with a hint."""
     serving = runpy.run_path(str(SCRIPT))["serving"]
     with pytest.MonkeyPatch.context() as patch, serving(str(model), device="cpu") as server:
         patch.setenv("OPENAI_API_KEY", "none")
@@ -71,7 +71,7 @@ def attempts(model, tmp_path_factory):
         folder = run(
             tmp_path_factory.mktemp("served") / "run",
             "litellm",
-            attempts=8,
+            attempts=12,
             guide="on-failure",
             hint_budget=1,
             policy_options={**options, "max_tokens": 80},
@@ -82,7 +82,7 @@ def attempts(model, tmp_path_factory):
 
 def test_its_attempts_are_judged_and_keep_their_tokens(attempts):
     plain = Counter(one.verdict.resolved for one in attempts.trajectories if not one.guided)
-    assert plain[True] and plain[False] and plain.total() == 8
+    assert plain[True] and plain[False] and plain.total() == 12
     assert sum(one.guided for one in attempts.trajectories) == 1
     said = [message for one in attempts.trajectories for message in one.messages if message["role"] == "assistant"]
     assert all(message["extra"]["token_ids"] and message["extra"]["logprobs"] for message in said)
@@ -106,5 +106,5 @@ def test_a_group_keeps_the_tokens_of_every_attempt(attempts, tmp_path):
     made = make("groups", attempts)
     made.write(tmp_path / "groups.jsonl")
     (group,) = made.rows
-    assert len(group["rows"]) == 9 and all(row["tokens"] for row in group["rows"])
+    assert len(group["rows"]) == 13 and all(row["tokens"] for row in group["rows"])
     assert [row["guidance"] is not None for row in group["rows"]].count(True) == 1
