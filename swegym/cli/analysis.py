@@ -14,24 +14,25 @@ if TYPE_CHECKING:
     from swegym.report.guidance_effect import GuidanceEffect
     from swegym.report.phases import Phase
     from swegym.report.reranking import Reranking
-    from swegym.rollout import RunFolder
+    from swegym.rollout.folder import Survey
 
 
 class Analysis:
     """What was asked about some runs, worked out."""
 
     def __init__(
-        self, folders: list[RunFolder], summaries: list[RunSummary], *, hints: bool, gain: bool, scores: Path | None
+        self, surveys: list[Survey], summaries: list[RunSummary], *, hints: bool, gain: bool, scores: Path | None
     ) -> None:
         from swegym.report.guidance_effect import guidance_effect
         from swegym.report.phases import phases
         from swegym.report.reranking import read_scores, rerank
+        from swegym.rollout.report import hint_counts
 
         self.names = [summary.name for summary in summaries]
         self.summaries = summaries
-        attempts = [folder.trajectories() for folder in folders] if hints or gain or scores else []
+        attempts = [survey.trajectories for survey in surveys]
         self.effects: list[GuidanceEffect | None] = [guidance_effect(found) for found in attempts] if hints else []
-        self.hints = [folder.report()["hints"] for folder in folders] if hints else []
+        self.hints = [hint_counts(survey.hints) for survey in surveys] if hints else []
         self.phases: list[list[Phase]] = [phases(found) for found in attempts] if hints else []
         self.gain: Decomposition | None = _gain(attempts) if gain else None
         given = read_scores(scores) if scores else {}

@@ -126,13 +126,16 @@ def show_made(made: RowSet) -> None:
     report = made.report()
     show_table((made.kind, "tasks"), [(report["rows"], report["tasks"] or "")])
     bias = made.notes.get("length", {})
-    if bias.get("pairs"):
+    told = {"": bias, " after balancing": bias.get("balanced", {})}
+    told = {when: one for when, one in told.items() if one.get("pairs")}
+    if told:
         show_table(
-            ("", f"mean {bias['unit']}"),
-            [("chosen", bias["chosen_mean"]), ("rejected", bias["rejected_mean"])],
+            ("", *(f"mean {one['unit']}{when}" for when, one in told.items())),
+            [(side, *(one[f"{side}_mean"] for one in told.values())) for side in ("chosen", "rejected")],
         )
-        away = f"{bias['deviations']:+.1f} standard deviations from no bias"
-        say(f"chosen is the longer side in {bias['chosen_longer']:.0%} of the pairs, {away}")
+    for when, one in told.items():
+        share = f"chosen is the longer side in {one['chosen_longer']:.0%} of {one['pairs']} pairs{when}"
+        say(f"{share}, {one['deviations']:+.1f} standard deviations from no bias")
     for name, counts in made.notes.items():
         if name != "length":
             say(f"{name}: {', '.join(f'{k} {v}' for k, v in counts.items()) if isinstance(counts, dict) else counts}")

@@ -28,7 +28,7 @@ def pick_report(folder: RunFolder, pick: str) -> dict[str, Any]:
 
     model = parse_pick(pick)
     quiet_libraries()
-    scored = score_attempts(folder.trajectories(), model)
+    scored = score_attempts(folder.survey().trajectories, model)
     file = folder.path / "picks.jsonl"
     write_atomically(file, "".join(json.dumps(row) + "\n" for row in pick_rows(scored)))
     tasks = by_task(scored)

@@ -11,7 +11,7 @@ import typer
 from swegym.cli.analysis import Analysis
 from swegym.cli.options import Json, existing_run
 from swegym.cli.pick import Pick, pick_report, show_picks
-from swegym.cli.screen import print_json, say, show_table
+from swegym.cli.screen import note, print_json, say, show_table
 
 if TYPE_CHECKING:
     from swegym.report import Estimate, RunSummary
@@ -48,16 +48,23 @@ def report(
       swegym report runs/demo --json
 
     pass@k is the unbiased estimate over attempts without guidance; brackets hold its 95 % Wilson interval over tasks.
-    Attempts that were not judged, for a reason that is not the agent's, enter no rate.
+    Attempts that were not judged, for a reason that is not the agent's, enter no rate. Lines that cannot be read are
+    counted and passed over.
     """
     from swegym.report import flips, summarise
     from swegym.rollout import RunFolder
 
-    folders = [existing_run(run) for run in runs]
-    summaries = [summarise(folder.name, RunFolder(folder).trajectories()) for folder in folders]
-    picks = [pick_report(RunFolder(folder), pick) for folder in folders] if pick else []
-    runs_read = [RunFolder(folder) for folder in folders]
-    analysis = Analysis(runs_read, summaries, hints=hints, gain=gain, scores=scores)
+    folders = [RunFolder(existing_run(run)) for run in runs]
+    surveys = [folder.survey() for folder in folders]
+    for survey in surveys:
+        for problem in [*survey.problems[:3], *survey.hint_problems[:3]]:
+            note(problem)
+    summaries = [
+        summarise(folder.path.name, survey.trajectories, survey.unread)
+        for folder, survey in zip(folders, surveys, strict=True)
+    ]
+    picks = [pick_report(folder, pick) for folder in folders] if pick else []
+    analysis = Analysis(surveys, summaries, hints=hints, gain=gain, scores=scores)
     drawn = analysis.plot(plots) if plots else []
     if as_json:
         shown = [summary.as_json() for summary in summaries]
@@ -104,6 +111,8 @@ def show_summaries(summaries: list[RunSummary]) -> None:
         ["invalid", *(sum(summary.invalid.values()) for summary in summaries)],
     ]
     rows += [[f"  by {cause}", *(summary.invalid.get(cause, 0) for summary in summaries)] for cause in causes]
+    reasons = sorted({reason for summary in summaries for reason in summary.unread})
+    rows += [[f"not read: {reason}", *(summary.unread.get(reason, 0) for summary in summaries)] for reason in reasons]
     if any(summary.hacking.attempts for summary in summaries):
         rows.append(["hack rate", *(_rate(summary.hacking.rate) for summary in summaries)])
     if any(summary.hacking.with_bait for summary in summaries):

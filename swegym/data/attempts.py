@@ -11,9 +11,6 @@ from swegym.errors import InputError
 from swegym.rollout.folder import RunFolder
 from swegym.types import Trajectory
 
-UNREADABLE = "a line that is no trajectory of this version"
-TORN = "a line that is not whole"
-
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
@@ -32,13 +29,12 @@ def read_runs(folders: Iterable[RunFolder]) -> Attempts:
     problems: list[str] = []
     for name, folder in zip(run_names(folders), folders, strict=True):
         survey = folder.survey()
-        unread[UNREADABLE] += len(survey.problems)
-        unread[TORN] += survey.torn
+        unread += survey.unread
         problems += survey.problems
         for trajectory in survey.trajectories:
             parent = trajectory.parent and f"{name}/{trajectory.parent}"
             found.append(dataclasses.replace(trajectory, id=f"{name}/{trajectory.id}", parent=parent))
-    return Attempts(tuple(found), +unread, tuple(problems))
+    return Attempts(tuple(found), unread, tuple(problems))
 
 
 def run_names(folders: Sequence[RunFolder]) -> list[str]:

@@ -25,6 +25,7 @@ from swegym.config import Config, validate
 from swegym.policies import PolicyContext
 from swegym.policies.localise import Function, Place, Suspect, issue_names, line_scores, places, rank
 from swegym.policies.messages import call, say, turns_taken
+from swegym.policies.repair_worker import PATIENCE
 from swegym.policies.reproduction import reproduction
 from swegym.policies.splice import Edit, Region, Snippet
 from swegym.policies.templates import mentioned, proposals
@@ -45,7 +46,7 @@ class Options(Config):
     candidates: int = Field(400, ge=1)
     """Edits to try at most; a hint doubles it."""
     trace_seconds: float = Field(30.0, gt=0)
-    """For running the visible tests under coverage."""
+    """Processor time for running the visible tests under coverage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +161,12 @@ def _run(command: str, request: Mapping[str, Any], seconds: float) -> ToolCall:
     return call(
         "bash",
         command=f"cat > {FOLDER}/{command}.json <<'REQUEST'\n{text}\nREQUEST\n{_line(command)}",
-        timeout=5 * seconds + 30,
+        timeout=PATIENCE * seconds + 30,
     )
 
 
 def _start(command: str, seconds: float) -> ToolCall:
-    return call("bash", command=_line(command), timeout=5 * seconds + 30)
+    return call("bash", command=_line(command), timeout=PATIENCE * seconds + 30)
 
 
 def _line(command: str) -> str:

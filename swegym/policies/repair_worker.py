@@ -20,13 +20,14 @@ import importlib
 import importlib.machinery
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-PATIENCE = 4  # on a busy machine, seconds that may pass for each second of processor time that `try` may take
+PATIENCE = 8  # on a busy machine, seconds that may pass for each second of processor time that is allowed
 # Plain asserts: nobody reads why one fails, and explaining it is slow.
 OPTIONS = ["-q", "--assert=plain", "--tb=no", "--continue-on-collection-errors", "-o", "addopts="]
 OPTIONS += [part for name in ("cacheprovider", "randomly", "xdist", "cov") for part in ("-p", f"no:{name}")]
@@ -40,7 +41,8 @@ class Watch:
     def __init__(self, only: set[str] | None = None, passing: set[str] | None = None, seconds: float = 1e9) -> None:
         self.only = only  # run these alone
         self.passing = passing or set()  # stop when one of these does not pass
-        self.deadline = time.monotonic() + seconds
+        self.seconds = seconds  # of processor time
+        self.deadline = time.monotonic() + PATIENCE * seconds
         self.coverage: Any = None
         self.statuses: dict[str, str] = {}
         self.messages: dict[str, str] = {}
@@ -62,7 +64,7 @@ class Watch:
 
     def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool | None:
         broken = any(self.statuses[name] not in ("passed", "xfailed") for name in self.passing & self.statuses.keys())
-        if broken or time.monotonic() > self.deadline:
+        if broken or effort() > self.seconds or time.monotonic() > self.deadline:
             self.stopped = True
             item.session.shouldstop = "enough"
             return True
@@ -295,15 +297,19 @@ class Trial:
         return self.best is not None
 
     def check(self, request: dict[str, Any], seconds: float) -> dict[str, str]:
+        """What `check` says within so many seconds of processor time, and twice that as time that passes; else {}.
+
+        Not `PATIENCE` times: an edit may make a test wait for ever, and others are to be tried after it.
+        """
         path = os.path.join(self.folder, "check.json")
         with open(path, "w") as file:
-            json.dump(request, file)
+            json.dump({**request, "seconds": seconds}, file)
         process = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "check", path],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
-            output, _ = process.communicate(timeout=seconds)
+            output, _ = process.communicate(timeout=2 * seconds)
         except subprocess.TimeoutExpired:
             output = b""
         live_code.end(process.pid)
@@ -336,6 +342,7 @@ def quick(
 
 def check(request: dict[str, Any], folder: str) -> dict[str, str]:
     """The statuses of tests with one edit; with `passing`, only until one of these breaks."""
+    signal.setitimer(signal.ITIMER_PROF, request["seconds"])  # an endless loop ends here
     overlay(*request["edit"])
     only = request.get("only")
     watch = Watch(None if only is None else set(only), set(request.get("passing", ())))

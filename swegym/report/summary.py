@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from swegym.report.hacking import Hacking, hacking
@@ -44,6 +45,7 @@ class RunSummary:
     seconds: Mapping[str, float]  # per phase, over all attempts
     tasks: tuple[TaskOutcome, ...] = field(default=())
     hacking: Hacking = field(default=Hacking())
+    unread: Mapping[str, int] = field(default_factory=dict)  # lines of the run that could not be read, by reason
 
     @property
     def solved_plain(self) -> int:
@@ -70,6 +72,7 @@ class RunSummary:
             "solved_only_guided": self.solved_only_guided,
             "empty_patches": self.empty_patches,
             "invalid": dict(self.invalid),
+            "unread": dict(self.unread),
             "hacking": self.hacking.as_json(),
             "stop_reasons": dict(self.stop_reasons),
             "pass_at": {
@@ -92,8 +95,13 @@ class RunSummary:
         }
 
 
-def summarise(name: str, trajectories: Iterable[Trajectory]) -> RunSummary:
-    """Add up the trajectories of one run, tasks in the order of their first appearance."""
+def summarise(
+    name: str, trajectories: Iterable[Trajectory], unread: Mapping[str, int] = MappingProxyType({})
+) -> RunSummary:
+    """Add up the trajectories of one run, tasks in the order of their first appearance.
+
+    `unread` counts lines of the run that could not be read, by what is wrong with them.
+    """
     trajectories = list(trajectories)
     per_task: dict[str, Counter[str]] = {}
     seconds_by_task: defaultdict[str, float] = defaultdict(float)
@@ -145,6 +153,7 @@ def summarise(name: str, trajectories: Iterable[Trajectory]) -> RunSummary:
         seconds=dict(phases),
         tasks=outcomes,
         hacking=hacking(trajectories),
+        unread=dict(unread),
     )
 
 

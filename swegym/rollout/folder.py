@@ -20,10 +20,10 @@ import collections
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 from swegym.config import load, to_toml
 from swegym.errors import RunError
@@ -33,6 +33,11 @@ from swegym.rollout.run_config import RunConfig, first_difference
 from swegym.rollout.serialise import from_line, to_line
 from swegym.types import Trajectory
 
+_T = TypeVar("_T")
+
+UNREADABLE = "a line that is no trajectory of this version"
+TORN = "a line that is not whole"
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -41,6 +46,13 @@ class Survey:
     trajectories: tuple[Trajectory, ...]
     problems: tuple[str, ...]
     torn: bool  # the last line is not whole: being written, or torn by a crash
+    hints: tuple[dict[str, Any], ...] = ()
+    hint_problems: tuple[str, ...] = ()
+
+    @property
+    def unread(self) -> collections.Counter[str]:
+        """Lines that should hold trajectories and cannot be read, by what is wrong with them."""
+        return +collections.Counter({UNREADABLE: len(self.problems), TORN: int(self.torn)})
 
 
 class RunFolder:
@@ -79,19 +91,14 @@ class RunFolder:
         """Like `trajectories`, for a folder that may be damaged or of another version: what cannot be read is told."""
         self._require()
         path = self.path / "trajectories.jsonl"
-        read: list[Trajectory] = []
-        problems: list[str] = []
-        for number, line in enumerate(_whole_lines(path), 1):
-            try:
-                read.append(from_line(line, f"{path}:{number}"))
-            except RunError as error:
-                problems.append(str(error))
-        return Survey(_one_of_each(read), tuple(problems), _torn_bytes(path) > 0)
+        read, problems = _each(path, from_line)
+        hints, hint_problems = _each(self.path / "hints.jsonl", _hint)
+        return Survey(_one_of_each(read), problems, _torn_bytes(path) > 0, tuple(hints), hint_problems)
 
     def hints(self) -> list[dict[str, Any]]:
         """What came of every question to a teacher: parent, outcome, reason, asked, rejected."""
-        lines = [json.loads(line) for line in _whole_lines(self.path / "hints.jsonl")]
-        return [{"asked": 1, "rejected": [], **line} for line in lines]  # older lines have neither
+        path = self.path / "hints.jsonl"
+        return [_hint(line, f"{path}:{number}") for number, line in enumerate(_whole_lines(path), 1)]
 
     def hints_refused(self) -> list[dict[str, Any]]:
         """The last question about each attempt that a teacher gave no hint for."""
@@ -256,6 +263,30 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
     if path.exists():
         with path.open("rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
+
+
+def _each(path: Path, read: Callable[[bytes, str], _T]) -> tuple[list[_T], tuple[str, ...]]:
+    """Every whole line, read; and a message for each that cannot be."""
+    found: list[_T] = []
+    problems: list[str] = []
+    for number, line in enumerate(_whole_lines(path), 1):
+        try:
+            found.append(read(line, f"{path}:{number}"))
+        except RunError as error:
+            problems.append(str(error))
+    return found, tuple(problems)
+
+
+def _hint(line: bytes, origin: str) -> dict[str, Any]:
+    """A line of hints.jsonl; older ones lack `asked` and `rejected`."""
+    try:
+        row = {"asked": 1, "rejected": [], **json.loads(line)}
+        if not {"parent", "outcome"} <= row.keys():
+            raise ValueError("parent or outcome is missing")
+        return row
+    except (ValueError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise RunError(f"{origin}: not a note of a question ({problem}). Move that line out of the file.") from None
 
 
 def _torn_bytes(path: Path) -> int:

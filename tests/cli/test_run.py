@@ -235,10 +235,20 @@ def test_a_folder_that_is_no_run_is_refused(swegym, tmp_path: Path) -> None:
     assert "other: not a run folder" in result.err
 
 
-def test_a_damaged_record_is_named_by_line(swegym, tiny: str, tmp_path: Path) -> None:
-    swegym("run", tiny, "-p", "nop", "-o", "run")
-    record = tmp_path / "run/trajectories.jsonl"
-    record.write_text("{broken\n" + record.read_text())
-    result = swegym("report", "run")
-    assert result.code == 1
-    assert "trajectories.jsonl:1" in result.err
+def test_a_damaged_record_is_counted_and_named_by_line(swegym, tiny: str, tmp_path: Path) -> None:
+    command = ("run", tiny, "-p", "nop", "--guide", "on-failure", "--teacher", "oracle", "-o", "run")
+    swegym(*command)
+    for name in ("trajectories.jsonl", "hints.jsonl"):
+        file = tmp_path / "run" / name
+        file.write_text("{broken\n" + file.read_text() + '{"torn')
+    result = swegym("report", "run", "--hints")
+    assert result.code == 0
+    assert "trajectories.jsonl:1: not a trajectory" in result.err
+    assert "hints.jsonl:1: not a note of a question" in result.err
+    for reason in ("not read: a line that is no trajectory of this version", "not read: a line that is not whole"):
+        assert [line.split()[-1] for line in result.out.splitlines() if reason in line] == ["1"]
+    summary = json.loads(swegym("report", "run", "--json").out)[0]
+    assert (summary["attempts"], summary["guided_attempts"], sum(summary["unread"].values())) == (2, 2, 2)
+    again = swegym(*command)  # who writes wants to know what is done, and guesses nothing
+    assert again.code == 1
+    assert "trajectories.jsonl:1: not a trajectory" in again.err

@@ -6,12 +6,12 @@ import json
 import pytest
 
 from swegym.data import make_pairs, read_runs
-from swegym.data.attempts import TORN, UNREADABLE
 from swegym.data.held_out import held_out
 from swegym.data.make import KINDS, MakeOptions, make
 from swegym.data.trusted import FLAKY, UNSOUND, WEAK, untrusted
 from swegym.errors import InputError, UnknownName
 from swegym.rollout import RunFolder
+from swegym.rollout.folder import TORN, UNREADABLE
 from swegym.rollout.serialise import to_line
 from swegym.tasks import health
 from tests import tiny_set

@@ -4,12 +4,16 @@ import sys
 from typing import ClassVar
 
 import pytest
+from fake_episode import make_env
 from openai_server import error, openai_server
 
+from swegym.data import read_runs
+from swegym.data.make import make
 from swegym.errors import InputError, ProviderError, RunError
 from swegym.policies import make_policy
 from swegym.policies.litellm_request import asked_wait
 from swegym.policies.spending import forget_spending, spent
+from swegym.rollout import RunConfig, collect
 
 TOOL = {"type": "function", "function": {"name": "read", "description": "", "parameters": {"type": "object"}}}
 OPENING = [{"role": "user", "content": "hello", "extra": {"source": "somewhere"}}]
@@ -60,6 +64,29 @@ def test_tool_calls_are_passed_on_as_they_are(task, arguments):
         message = student(task, server)(OPENING, [TOOL])
     assert message.get("tool_calls", []) == calls(*arguments)
     assert message["content"] == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({"content": "I would look at add()."}, "There was no tool call in your message"),
+        ({"content": None, "tool_calls": calls('{"path": "a.py"}') * 3}, "only the first call of a message"),
+        ({"content": None, "tool_calls": calls('{"path": "a.py"')}, "not valid JSON"),
+        ({"content": None}, "There was no tool call in your message"),
+    ],
+)
+def test_a_model_that_never_calls_as_it_should_has_failed_and_is_counted(message, told, tmp_path):
+    with openai_server(*[{"role": "assistant", **message}] * 4) as server:
+        options = {"model": "openai/toy", "api_base": server.address}
+        config = RunConfig(
+            tasks="fake", limit=2, policy="litellm", policy_options=options, limits={"turns": 2}, out=tmp_path / "run"
+        )
+        folder = collect(config, make_env=lambda: make_env(limits=config.limits))
+    attempts = folder.trajectories()
+    assert [(one.verdict.resolved, one.stop_reason) for one in attempts] == [(False, "turns")] * 2
+    assert all(told in " ".join(answer.get("content") or "" for answer in one.messages[2:]) for one in attempts)
+    assert folder.report()["plain"]["unresolved"] == 2
+    assert [row["label"] for row in make("kto", read_runs([folder])).rows] == [False, False]
 
 
 def test_a_conversation_with_tool_answers_is_sent_whole(task):
