@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from swegym.redteam import Outcome, campaign, load_attacks, trials
 from swegym.redteam import journal as journals
 from swegym.redteam.journal import Journal
