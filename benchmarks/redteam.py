@@ -1,10 +1,11 @@
 """What attacks are paid by whom: our grader, its layers one by one, plain pytest, and the swebench package.
 
-    python benchmarks/redteam.py [--quick] [--jobs N]
+    python benchmarks/redteam.py [--quick] [--jobs N] [--redo]
 
-Every attack on every task it is for, and every odd fix, before each grader; `--quick` takes the first task only. Writes
-results/redteam.json, and the tables of docs/redteam.md between their marks. The tasks of `tasks/redteam` are built
-first if need be.
+Every attack on every task it is for, and every odd fix, before each grader; `--quick` takes the first task only. What
+was found is kept in the store as it comes, so the same command goes on where it was cut off (`--redo`: from the start).
+Writes results/redteam.json, and the tables of docs/redteam.md between their marks. The tasks of `tasks/redteam` are
+built first if need be.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 
 from machine import write_results
 
+from swegym import paths
 from swegym.grading import sealed
 from swegym.redteam import CLASSES, campaign, load_attacks, load_fixes, make_grader, summarise, trials
 from swegym.redteam.graders import available
+from swegym.redteam.journal import Journal
 from swegym.sandbox import sandbox_factory
 from swegym.tasks import load_task_set
 from swegym.tasks.build import build
@@ -35,13 +38,21 @@ def graders() -> dict[str, Grader]:
     return ours | {name: make_grader(name) for name in available() if name != "sealed"}
 
 
-def measured(quick: bool, jobs: int) -> dict[str, Any]:
+def measured(quick: bool, jobs: int, redo: bool = False) -> dict[str, Any]:
     task_set = load_task_set("redteam")
     failed = [result.error for result in build(task_set) if not result.built]
     if failed:
         raise SystemExit(f"the tasks cannot be built: {failed[0]}")
     tried = trials([*load_attacks(), *load_fixes()], [task_set.load(task) for task in task_set], first=quick)
-    total = len(tried) * len(graders())
+    place = paths.redteam_journal()
+    if redo:
+        place.unlink(missing_ok=True)
+    memory = Journal(place)
+    left = [
+        (thing, task) for thing, task in tried if any(memory.known(thing, task, name) is None for name in graders())
+    ]
+    total = len(left) * len(graders())
+    print(f"{len(tried) - len(left)} of {len(tried)} trials are known from {place}", flush=True)
     seen = []
 
     def show(outcome: Any) -> None:
@@ -49,7 +60,7 @@ def measured(quick: bool, jobs: int) -> dict[str, Any]:
         if len(seen) % 20 == 0:
             print(f"{len(seen)}/{total}", flush=True)
 
-    outcomes = campaign(tried, graders(), sandbox_factory(), jobs=jobs, on_outcome=show)
+    outcomes = campaign(tried, graders(), sandbox_factory(), jobs=jobs, on_outcome=show, memory=memory)
     odd = [o for o in outcomes if o.grader == "sealed" and o.result in ("paid", "refused", "not judged")]
     return {
         "attacks": len(load_attacks()),
@@ -101,8 +112,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="each attack on its first task only")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--redo", action="store_true", help="forget what was found before")
     options = parser.parse_args()
-    results = measured(options.quick, options.jobs)
+    results = measured(options.quick, options.jobs, options.redo)
     print(write_results("redteam", results))
     write_page(results)
 

@@ -12,6 +12,7 @@ from swegym.cli.options import Jobs, Json, Limit, SetArgument, TaskGlobs, TaskOp
 from swegym.cli.screen import print_json, say, show_table
 from swegym.cli.task_check import check
 from swegym.cli.task_import import CloneOption, ClonesOption, OverridesOption, import_tasks, prepare_rows
+from swegym.cli.task_strengthen import strengthen
 
 if TYPE_CHECKING:
     from swegym.tasks import TaskSet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, show, build and check tasks.")
 app.command("import")(import_tasks)
 app.command("check")(check)
+app.command("strengthen")(strengthen)
 app.add_typer(task_mine.app, name="mine")
 
 

@@ -14,6 +14,7 @@ from swegym.types import Grader
 
 GRADERS = {
     "sealed": "swegym.grading.sealed:grade",
+    "sealed-strong": "swegym.grading.stronger:grade",
     "unasked": "swegym.grading.sealed:grade_unasked",
     "warm": "swegym.grading.warm:grade",
     "compatible": "swegym.grading.compatible:grade",
@@ -36,7 +37,9 @@ __all__ = [
 
 
 def make_grader(name: str = "sealed") -> Grader:
-    """A grader by name or by import path ("my_pkg.my_module:my_grader")."""
+    """A grader by name, by import path ("my_pkg.my_module:my_grader"), or "sealed[seals,twins]": some layers only."""
+    if name.startswith("sealed[") and name.endswith("]"):
+        return _with_layers(name)
     module, separator, function = GRADERS.get(name, name).partition(":")
     if not separator:
         raise UnknownName.among("grader", name, GRADERS, "Or give an import path: my_pkg.my_module:my_grader.")
@@ -44,3 +47,14 @@ def make_grader(name: str = "sealed") -> Grader:
         return cast(Grader, getattr(importlib.import_module(module), function))
     except (ImportError, AttributeError) as error:
         raise InputError(f"grader {name!r} cannot be imported: {error}. Check the path.") from error
+
+
+def _with_layers(name: str) -> Grader:
+    from swegym.grading.sealed import grader_with
+    from swegym.grading.strict import LAYERS
+
+    layers = [layer.strip() for layer in name[len("sealed[") : -1].split(",") if layer.strip()]
+    for layer in layers:
+        if layer not in LAYERS:
+            raise UnknownName.among(f"layer of the grader {name!r}:", layer, LAYERS)
+    return grader_with(*layers)

@@ -22,6 +22,7 @@ from swegym.grading.apply import Change
 from swegym.grading.plain_values import OPAQUE, agrees, decode
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question, Reference
+from swegym.images import store
 from swegym.types import SandboxFactory, Task
 
 LAYERS = ("seals", "twins", "replay")
@@ -172,8 +173,9 @@ def _calls(task: Task, path: str, called: Mapping[str, Question]) -> list[dict[s
 def ask(
     task: Task, changes: Mapping[str, Change], inquiry: Inquiry, open_sandbox: SandboxFactory
 ) -> tuple[Findings, TestReport]:
-    """Run an inquiry and read the answers. Raises SandboxError."""
-    report = reference.run(task, open_sandbox, changes, inquiry.files, inquiry.keys, inquiry.calls)
+    """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
+    with store.exclusive(reference.gate(task)):
+        report = reference.run(task, open_sandbox, changes, inquiry.files, inquiry.keys, inquiry.calls)
     return read(inquiry, report), report
 
 

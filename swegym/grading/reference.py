@@ -100,8 +100,16 @@ def known_reference(task: Task) -> Reference | None:
     return _load(_place(task))
 
 
+def gate(task: Task) -> Path:
+    """A lock: held shared where a task's tests run over a patch, and alone where a patch at it is questioned.
+
+    So no machine that is asked runs beside one that holds the answers, whatever the two could talk by.
+    """
+    return paths.integrity() / f"{task.digest}.gate"
+
+
 def _place(task: Task) -> Path:
-    return paths.integrity() / f"{_key(task)}.json"
+    return paths.integrity() / f"{key_of(task)}.json"
 
 
 def _load(place: Path) -> Reference | None:
@@ -118,7 +126,8 @@ def _load(place: Path) -> Reference | None:
         return None  # damaged, or of another version: taken again
 
 
-def _key(task: Task) -> str:
+def key_of(task: Task) -> str:
+    """A key over all that decides what the reference fix answers."""
     files = {path: hashlib.sha256(data).hexdigest() for path, data in task.hidden.files.items()}
     gold = hashlib.sha256(task.gold_patch.encode("utf-8", "surrogateescape")).hexdigest()
     setup = [list(task.tests.pythonpath), list(task.tests.plugins), dict(task.tests.ini), task.tests.timeout]
@@ -184,6 +193,7 @@ def run(
     run_files = sorted({test.split("::")[0] for test in task.hidden.expected} & set(files))
     if keys is not None:
         run_files = sorted({key.split("::")[0] for key in keys} & set(files))
+    facts["paths"] = run_files  # none, where calls alone are asked: no test file is collected for them
     with open_sandbox(task.image) as sandbox:
         write_tree(sandbox, task, changes, files)
         return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=extras, facts=facts)

@@ -23,8 +23,9 @@ from swegym.errors import GraderError, PatchError, SandboxError, TaskError
 from swegym.grading import evidence, strict
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
-from swegym.grading.reference import Reference, known_reference, reference_for
+from swegym.grading.reference import Reference, gate, known_reference, reference_for
 from swegym.grading.work_tree import write_tree
+from swegym.images import store
 from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
 
 _TAIL = 20_000  # characters of the tests' output that a verdict keeps
@@ -43,8 +44,8 @@ def grade(
     """Judge `patch`. An empty patch, or one that does not apply, is unresolved without a run.
 
     `layers` of `strict.LAYERS` are carried out; without any, passing tests are enough. Questions are asked when the
-    machine of the tests is closed, never beside it: what both can see, a lock on a file of the host's /usr for one,
-    would carry answers over.
+    machine of the tests is closed, and no other attempt at the task is tested on this host (`reference.gate`): what two
+    machines can see, a lock on a file of the host's /usr for one, would carry answers over.
 
     A run that breaks off without an answer is tried once more in another sandbox. When there is still none, the
     reference fix is run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is
@@ -173,15 +174,16 @@ def _run(
     extras: tuple[str, ...] = (),
 ) -> _Run:
     try:
-        with _timed(seconds, phase or "open"):
-            sandbox = open_sandbox(task.image)
-        with sandbox:
-            with _timed(seconds, phase or "apply"):
-                write_tree(sandbox, task, applied.changes)
-            with _timed(seconds, phase or "run"):
-                report = run_hidden(
-                    sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir, extras=extras
-                )
+        with store.exclusive(gate(task), shared=True):
+            with _timed(seconds, phase or "open"):
+                sandbox = open_sandbox(task.image)
+            with sandbox:
+                with _timed(seconds, phase or "apply"):
+                    write_tree(sandbox, task, applied.changes)
+                with _timed(seconds, phase or "run"):
+                    report = run_hidden(
+                        sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir, extras=extras
+                    )
         return _Run(report)
     except SandboxError as error:
         return _Run(error=str(error))

@@ -67,7 +67,7 @@ def strength(task: Task, open_sandbox: SandboxFactory, *, mutants: int = MUTANTS
     survivors, weak = [], []
     for name, trivial, changes in broken_fixes(task, fix, mutants):
         tried += 1
-        if _passes(task, changes, open_sandbox):
+        if passes(task, changes, open_sandbox):
             survivors.append(name)
             if trivial:
                 weak.append(name)
@@ -146,7 +146,8 @@ def _base(task: Task, paths: Mapping[str, bytes]) -> dict[str, bytes]:
     return {path: contents[blob] for path, blob in blobs.items()}
 
 
-def _passes(task: Task, changes: Changes, open_sandbox: SandboxFactory) -> bool:
+def passes(task: Task, changes: Changes, open_sandbox: SandboxFactory) -> bool:
+    """Whether these changes pass all hidden tests. Raises SandboxError."""
     with open_sandbox(task.image) as sandbox:
         write_tree(sandbox, task, changes)
         report = run_hidden(sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir)

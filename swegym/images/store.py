@@ -142,19 +142,21 @@ def scratch() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def exclusive(lock: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+def exclusive(lock: Path, on_wait: Callable[[], None] | None = None, *, shared: bool = False) -> Iterator[None]:
     """Hold `lock` against every other thread and process; the system lets go of it when the holder dies.
 
-    `on_wait` is told when somebody else holds it, before this waits for them.
+    `on_wait` is told when somebody else holds it, before this waits for them. Those who hold it `shared` do so together,
+    and never beside one who does not.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with lock.open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if on_wait is not None:
                 on_wait()
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            fcntl.flock(stream, kind)
         yield
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from swegym.errors import SandboxError
 from swegym.grading import judge
@@ -42,6 +42,13 @@ class Outcome:
 Trial = tuple[Attack | Fix, Task]
 
 
+class Memory(Protocol):
+    """What a campaign goes on from: see `journal.Journal`."""
+
+    def known(self, thing: Attack | Fix, task: Task, grader: str) -> Outcome | None: ...
+    def add(self, thing: Attack | Fix, task: Task, outcome: Outcome) -> None: ...
+
+
 def trials(things: Iterable[Attack | Fix], tasks: Sequence[Task], *, first: bool = False) -> list[Trial]:
     """Which attack or fix is tried on which task: those that its `on` names, in that order; or the first only."""
     found: list[Trial] = []
@@ -59,12 +66,20 @@ def campaign(
     *,
     jobs: int = 2,
     on_outcome: Callable[[Outcome], None] | None = None,
+    memory: Memory | None = None,
 ) -> list[Outcome]:
-    """Try everything, `jobs` at a time, in the order given. `on_outcome` is called from several threads."""
+    """Try everything, `jobs` at a time, in the order given. `on_outcome` is called from several threads.
+
+    What `memory` knows is not tried again, and what is found goes into it.
+    """
 
     def try_one(trial: Trial) -> list[Outcome]:
-        found = []
-        for outcome in _tried(*trial, graders, open_sandbox):
+        before = {name: memory.known(*trial, name) for name in graders} if memory else {}
+        found = [outcome for outcome in before.values() if outcome is not None]
+        left = {name: grader for name, grader in graders.items() if before.get(name) is None}
+        for outcome in _tried(*trial, left, open_sandbox) if left else ():
+            if memory is not None:
+                memory.add(*trial, outcome)
             found.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)

@@ -37,6 +37,7 @@ from typing import Any
 NS_GET_USERNS = 0xB701
 KEYCTL_JOIN_SESSION_KEYRING = 1
 PR_SET_PDEATHSIG = 1
+KEYCTL_REVOKE, KEY_SPEC_SESSION_KEYRING = 3, -3
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_DUMPABLE = 4
@@ -108,10 +109,14 @@ def collect_snapshots(home: str) -> None:
 
 
 def leave_keyring() -> None:
-    """Take up a session keyring that is empty: machines inherit it, and the owner's may hold keys."""
+    """Take up a session keyring that is empty, and revoke it: machines inherit it.
+
+    The owner's may hold keys, and what one machine left in a common one, the next would find.
+    """
     number = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
     if number is not None:
         _libc.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None)
+        _libc.syscall(number, KEYCTL_REVOKE, KEY_SPEC_SESSION_KEYRING)
 
 
 def wait_for_all(timeout: float = 10.0) -> None:
