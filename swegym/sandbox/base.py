@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swegym import paths
-from swegym.errors import NotBuilt, UnknownName
+from swegym.errors import NotBuilt, SandboxUnavailable, UnknownName
+from swegym.types import Image
 
 INSIDE = "/opt/python"
 HOME = "/home/agent"
@@ -76,6 +77,12 @@ def stored_layer(digest: str) -> Path:
     if not layer.is_dir():
         raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
     return layer
+
+
+def refuse_silent_network(image: Image, backend: str) -> None:
+    """For backends that cannot give it; a test that needs it would fail for a reason that is nobody's."""
+    if image.silent_network:
+        raise SandboxUnavailable(f"{backend} cannot drop packets silently, as this task asks. Use bubblewrap.")
 
 
 def argv_of(command: str | Sequence[str]) -> list[str]:

@@ -314,7 +314,8 @@ class BubblewrapSandbox:
                 feed_theirs, feed = os.pipe()
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
-            self._supervisor.request(b"x", {**request, "pid": self._pid}, [*theirs, self._pidfd])
+            request = {**request, "pid": self._pid, "silent_network": self.image.silent_network}
+            self._supervisor.request(b"x", request, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)

@@ -163,7 +163,8 @@ def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callab
     pristine = folder / "pristine.git"
     commit = repository.seal(layer / WORKDIR.lstrip("/"), pristine, repo)
     environment.link_package(layer, recipe.package, recipe.version, recipe.pythonpath, WORKDIR)
-    image = store.make_image([environment_layer, store.put_layer(layer)], environment.VARIABLES, WORKDIR)
+    layers = [environment_layer, store.put_layer(layer)]
+    image = store.make_image(layers, environment.VARIABLES, WORKDIR, silent_network=recipe.silent_network)
 
     made = Task(
         id=task,
@@ -226,5 +227,6 @@ def _digest(task: Task, requirements: tuple[str, ...]) -> str:
     files = {path: hashlib.sha256(data).hexdigest() for path, data in task.hidden.files.items()}
     hidden = [files, task.hidden.owned, task.hidden.fail_to_pass, task.hidden.pass_to_pass]
     tests = [task.tests.visible, task.tests.pythonpath, task.tests.plugins, dict(task.tests.ini), task.tests.timeout]
+    tests += ["silent network"] if task.image.silent_network else []
     gold = hashlib.sha256(task.gold_patch.encode("utf-8", "surrogateescape")).hexdigest()
     return store.json_digest([task.id, task.repo, task.issue, task.base_commit, tests, hidden, gold, requirements])

@@ -51,6 +51,7 @@ class BuildOptions(config.Config):
     source: tuple[InsidePath, ...] | None = None
     visible: tuple[InsidePath, ...] | None = None
     timeout: float = Field(default=900.0, gt=0)
+    silent_network: bool = False  # tests wait for private addresses that never answer; else these are refused at once
 
 
 class RowRecipe(config.Config):
