@@ -140,6 +140,7 @@ def check(
         measured.score if measured else None,
         coverage,
         repeats,
+        thorough,
         task.digest,
     )
 
