@@ -11,6 +11,7 @@ cached by its recipe, and what fails concerns one task only.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -197,7 +198,14 @@ def _mended(recipe: Recipe, material: Material, gold_paths: tuple[str, ...], fol
 
 
 def _strip_metadata(tree: Path, recipe: Recipe) -> None:
-    """Remove what only packing a release adds, and what names versions."""
+    """Remove what only packing a release adds, and what names versions.
+
+    A virtual environment that was packed by mistake holds installed copies of the package.
+    """
+    for root, folders, files in os.walk(tree):
+        if "pyvenv.cfg" in files and Path(root) != tree:
+            folders.clear()
+            shutil.rmtree(root)
     (tree / "PKG-INFO").unlink(missing_ok=True)
     for folder in {".", *recipe.pythonpath}:
         for generated in (tree / folder).glob("*.egg-info"):
