@@ -21,6 +21,7 @@ from swegym.images import rootfs, store
 from swegym.images.unpack import apply_layer
 from swegym.types import Image
 
+ROW_PREFIX = "row-"  # of the names of base images that belong to built tasks, and may go when those are not used
 _DEFAULT_WORKDIR = "/testbed"
 
 

@@ -218,10 +218,14 @@ def furnish(tree: Path) -> None:
         (tree / name).chmod(mode)
 
 
+def host_layer() -> str:
+    """Digest of the lowest layer of machines that show this host."""
+    return hashlib.sha256(json.dumps([_ETC, _FOLDERS], sort_keys=True).encode()).hexdigest()
+
+
 def _base_layer() -> Path:
     """The lowest layer, made once per store and content."""
-    digest = hashlib.sha256(json.dumps([_ETC, _FOLDERS], sort_keys=True).encode()).hexdigest()
-    layer = paths.layers() / digest
+    layer = paths.layers() / host_layer()
     if layer.is_dir():
         return layer
     paths.layers().mkdir(parents=True, exist_ok=True)

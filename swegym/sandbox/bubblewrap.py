@@ -72,7 +72,7 @@ class BubblewrapSandbox:
             snapshots.hold(frozen)
             self._frozen += frozen
             self._upper.mkdir(parents=True)
-            layer_uses.note(self._folder, self.image.layers)
+            layer_uses.note(self._folder, [self._base.layer.name, *self.image.layers])
             # Once more: from now on they are held.
             self._lower = [self._base.layer, *(stored_layer(digest) for digest in self.image.layers)]
             (self._folder / "work").mkdir()

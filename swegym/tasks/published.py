@@ -72,7 +72,7 @@ def take_apart(source: str, workdir: str, folder: Path) -> Taken:
         found["activate"] = _activation(root, workdir)
         shutil.move(place, tree)
 
-    name = f"row-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    name = f"{imports.ROW_PREFIX}{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     try:
         imports.import_image(source, name, carve)
     except InputError as error:
