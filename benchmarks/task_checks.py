@@ -35,7 +35,7 @@ def counted(chosen: TaskSet) -> dict[str, Any]:
         if one is not None and one.digest == chosen.load(name, whole=True).digest:
             known[name] = one
     sound = {name: one for name, one in known.items() if one.sound}
-    memory = [one.memory_mb for one in sound.values() if one.memory_mb is not None]
+    memory: list[float] = [one.memory_mb for one in sound.values() if one.memory_mb is not None]
     return {
         "tasks": len(chosen),
         "packages": len({chosen.recipe(name).package for name in chosen}),
@@ -47,9 +47,9 @@ def counted(chosen: TaskSet) -> dict[str, Any]:
         "weak": {name: list(one.weak) for name, one in sound.items() if one.weak},
         "flaky_tests": {name: dict(one.flaky) for name, one in sound.items() if one.flaky},
         "tasks_with_tests_that_depend_on_order": sorted(name for name, one in sound.items() if one.order),
-        "seconds_of_hidden_tests_median": round(statistics.median(one.seconds for one in sound.values()), 2),
-        "memory_mb_median": round(statistics.median(memory), 1),
-        "memory_mb_most": max(memory),
+        "seconds_of_hidden_tests_median": statistics.median(one.seconds for one in sound.values()) if sound else None,
+        "memory_mb_median": statistics.median(memory) if memory else None,
+        "memory_mb_most": max(memory, default=None),
     }
 
 
