@@ -138,6 +138,7 @@ def load_images(chosen: TaskSet, rows: dict[str, dict[str, Any]], folder: Path) 
     additions = folder / "additions"
     stand_in(additions, [chosen.load(task) for task in chosen])
     client = connect(os.environ["DOCKER_HOST"])
+    client.api.timeout = 900  # seconds: unpacking is slow where others work on the machine
     for task in chosen:
         image = chosen.load(task).image
         trees = [load_base(BASE).layer, *(paths.layers() / layer for layer in image.layers), additions]

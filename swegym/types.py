@@ -52,6 +52,7 @@ class Image:
     layers: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)  # variables that every command starts with
     workdir: str = "/testbed"
+    silent_network: bool = False  # connecting to private addresses is never answered; else it is refused at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def check(
     limit: Limit = None,
     jobs: Jobs = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, metavar="N", help="Runs of each kind.")] = 2,
-    quick: Annotated[bool, typer.Option("--quick", help="No other order, no trivial patches.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="No other order, trivial patches or questions.")] = False,
     strength: Annotated[bool, typer.Option("--strength", help="Also how many wrong fixes the tests notice.")] = False,
     redo: Annotated[bool, typer.Option("--redo", help="Also tasks that were checked as they are.")] = False,
     as_json: Json = False,
@@ -107,7 +107,7 @@ def check_with_progress(
     from swegym.tasks.check import check
     from swegym.tasks.health import TaskHealth
 
-    open_sandbox, grade = sandbox_factory(), make_grader()
+    open_sandbox, grade = sandbox_factory(), make_grader("sealed" if thorough else "unasked")
     measure = _strength() if strength else None
     checking: set[Opened] = set()
     interrupted = Event()
@@ -122,6 +122,7 @@ def check_with_progress(
             and known.sound
             and known.digest == task.digest
             and known.repeats >= repeats
+            and (known.thorough or not thorough)
             and not strength
         ):
             board.end(name, "kept")

@@ -22,6 +22,14 @@ ClonesOption = Annotated[
     Path | None,
     typer.Option("--clones", metavar="FOLDER", help="Clones below it, named NAME, OWNER/NAME or OWNER__NAME."),
 ]
+ImagesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--images",
+        metavar="WHERE",
+        help="Build from images: `row` for those that rows name, or docker://NAME/{docker_id}.",
+    ),
+]
 OverridesOption = Annotated[
     Path | None,
     typer.Option("--overrides", metavar="FILE", help="TOML: build options by task id or repository."),
@@ -40,6 +48,7 @@ def import_tasks(
     limit: Limit = None,
     clone: CloneOption = None,
     clones: ClonesOption = None,
+    images: ImagesOption = None,
     overrides: OverridesOption = None,
     as_json: Json = False,
 ) -> None:
@@ -50,6 +59,8 @@ def import_tasks(
       swegym tasks import verified.jsonl -o tasks/verified
       swegym tasks import lite.parquet -o tasks/lite -i 'pallets__*' --clone pallets/flask=../flask
       swegym tasks import tasks.jsonl -o tasks/mine --clones ~/clones --overrides builds.toml
+      swegym tasks import verified.jsonl -o tasks/verified --images 'docker://swebench/sweb.eval.x86_64.{docker_id}'
+      swegym tasks import lite.parquet -o tasks/lite --images row       each row names its image, which the engine has
       swegym tasks import ./task-folders -o tasks/folders          task.yaml or task.toml in each
       swegym tasks import rows.jsonl -o tasks/smith --format swe-smith --json
 
@@ -59,7 +70,7 @@ def import_tasks(
 
     given = read_overrides(overrides) if overrides else {}
     folder = out.expanduser().absolute()
-    report = import_rows(source, folder, shape=shape, only=tasks or (), limit=limit, overrides=given)
+    report = import_rows(source, folder, shape=shape, only=tasks or (), limit=limit, overrides=given, images=images)
     for row in report.refused:
         note(f"left out: {row.error}")
     known = note_clones(folder, clone, clones) if report.kept else {}
@@ -74,7 +85,7 @@ def import_tasks(
             }
         )
     else:
-        _show(report, folder)
+        _show(report, folder, images)
     if not report.kept:
         raise typer.Exit(1)
 
@@ -83,8 +94,8 @@ def note_clones(folder: Path, named: list[str] | None, below: Path | None) -> di
     """Remember the clones that `--clone` and `--clones` name, for the set at `folder`; returns those."""
     from swegym.errors import InputError
     from swegym.tasks import load_task_set
-    from swegym.tasks.builder import found_clones
-    from swegym.tasks.builder import note_clones as remember
+    from swegym.tasks.clones import found_clones
+    from swegym.tasks.clones import note_clones as remember
     from swegym.tasks.row_recipe import RowRecipe
 
     if not named and below is None:
@@ -121,7 +132,7 @@ def prepare_rows(task_set: TaskSet, named: list[str] | None, below: Path | None,
             note(f"{folder}: {len(changed)} recipes changed by {overrides}")
 
 
-def _show(report: ImportReport, folder: Path) -> None:
+def _show(report: ImportReport, folder: Path, images: str | None) -> None:
     say(f"{report.kept} rows are in {folder} ({len(report.written)} new or changed), {len(report.refused)} left out.")
     if report.kept:
-        say(f"Next: swegym tasks build {folder} --clones FOLDER_OF_CLONES")
+        say(f"Next: swegym tasks build {folder}{'' if images else ' --clones FOLDER_OF_CLONES'}")

@@ -18,7 +18,9 @@ from pathlib import Path
 from swegym import paths
 from swegym.errors import InputError
 from swegym.images import store
+from swegym.images.imports import ROW_PREFIX
 from swegym.sandbox import layer_uses
+from swegym.sandbox.base import host_layer
 
 VARIABLE = "SWEGYM_STORE_LIMIT"
 _GRACE = 600.0  # seconds in which what was used is in use
@@ -104,9 +106,9 @@ def _layer_size(path: Path) -> int:
 
 
 def _bases() -> set[str]:
-    """Layers of base images: they were built or imported by a person."""
-    text = "".join(file.read_text("utf-8") for file in paths.images().glob("*.json"))
-    return set(re.findall(r"[0-9a-f]{64}", text))
+    """Layers of base images that a person built or imported, and the host's; a row's is built again with its task."""
+    files = (file for file in paths.images().glob("*.json") if not file.name.startswith(ROW_PREFIX))
+    return {host_layer(), *re.findall(r"[0-9a-f]{64}", "".join(file.read_text("utf-8") for file in files))}
 
 
 def _evict(path: Path) -> bool:

@@ -21,6 +21,7 @@ from swegym.images import rootfs, store
 from swegym.images.unpack import apply_layer
 from swegym.types import Image
 
+ROW_PREFIX = "row-"  # of the names of base images that belong to built tasks, and may go when those are not used
 _DEFAULT_WORKDIR = "/testbed"
 
 
@@ -33,8 +34,14 @@ class _Layers:
     configuration: dict[str, Any] = field(default_factory=dict)
 
 
-def import_image(source: str, name: str) -> Image:
-    """Take an image into the store under a name. Nothing is left half-made when it fails."""
+Carve = Callable[[Path, str], None]
+
+
+def import_image(source: str, name: str, carve: Carve | None = None) -> Image:
+    """Take an image into the store under a name. Nothing is left half-made when it fails.
+
+    `carve(tree, workdir)` may take something out of the unpacked image before it is stored.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in rootfs.described():
         taken = "is the name of a base that swegym builds" if name in rootfs.described() else "is no plain name"
         raise InputError(f"-n {name}: {taken}. Use lower-case letters, digits, dots and dashes, e.g. my-image.")
@@ -43,14 +50,14 @@ def import_image(source: str, name: str) -> Image:
         with tempfile.TemporaryFile(dir=paths.home()) as file:
             _save(source.removeprefix("docker://"), file)
             file.seek(0)
-            return _import_tar(file, source, name)
+            return _import_tar(file, source, name, carve)
     if source.startswith("oci:"):
-        return _store(_oci(Path(source.removeprefix("oci:"))), source, name)
+        return _store(_oci(Path(source.removeprefix("oci:"))), source, name, carve)
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{source}: no such file. Give docker://REF, oci:DIR, or a TAR of an image.")
     with path.open("rb") as file:
-        return _import_tar(file, source, name)
+        return _import_tar(file, source, name, carve)
 
 
 def _save(reference: str, file: IO[bytes]) -> None:
@@ -72,16 +79,16 @@ def _save(reference: str, file: IO[bytes]) -> None:
         client.close()
 
 
-def _import_tar(file: IO[bytes], source: str, name: str) -> Image:
+def _import_tar(file: IO[bytes], source: str, name: str, carve: Carve | None) -> Image:
     try:
         with tarfile.open(fileobj=file) as archive:
             if "manifest.json" not in archive.getnames():
                 file.seek(0)
-                return _store(_Layers(("",), lambda _: file), source, name)
+                return _store(_Layers(("",), lambda _: file), source, name, carve)
             manifest = json.loads(_member(archive, "manifest.json", source).read())[0]
             configuration = json.loads(_member(archive, manifest["Config"], source).read()).get("config") or {}
             layers = _Layers(tuple(manifest["Layers"]), lambda layer: _member(archive, layer, source), configuration)
-            return _store(layers, source, name)
+            return _store(layers, source, name, carve)
     except (tarfile.TarError, EOFError, json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{source}: this is no image that can be read ({error!r}). Save it again.") from error
 
@@ -121,16 +128,19 @@ def _blob(folder: Path, digest: str) -> Path:
     return blob
 
 
-def _store(layers: _Layers, source: str, name: str) -> Image:
+def _store(layers: _Layers, source: str, name: str, carve: Carve | None) -> Image:
+    workdir = layers.configuration.get("WorkingDir") or "/"
+    workdir = _DEFAULT_WORKDIR if workdir == "/" else workdir.rstrip("/")
     with store.scratch() as folder:
         tree = folder / "tree"
         tree.mkdir()
         for layer in layers.names:
             with layers.open(layer) as stream:
                 apply_layer(stream, tree, f"{source} {layer}".strip())
+        if carve is not None:
+            carve(tree, workdir)
         rootfs.complete(tree, source)
         digest = store.put_layer(tree)
     variables = dict(entry.partition("=")[::2] for entry in layers.configuration.get("Env") or [])
-    workdir = layers.configuration.get("WorkingDir") or "/"
-    rootfs.record(name, digest, variables, _DEFAULT_WORKDIR if workdir == "/" else workdir, source)
+    rootfs.record(name, digest, variables, workdir, source)
     return rootfs.load(name)

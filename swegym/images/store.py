@@ -89,13 +89,19 @@ def layer(key: Mapping[str, Any], fill: Callable[[Path], None]) -> tuple[str, bo
 
 
 def make_image(
-    layers: Iterable[str], environment: Mapping[str, str], workdir: str = "/testbed", base: str = "host"
+    layers: Iterable[str],
+    environment: Mapping[str, str],
+    workdir: str = "/testbed",
+    base: str = "host",
+    *,
+    silent_network: bool = False,
 ) -> Image:
     """An image of stored layers, lowest first; its digest covers all that is given here."""
     layers, environment = tuple(layers), dict(environment)
     for digest in layers:
         layer_path(digest)
-    return Image(json_digest([base, layers, environment, workdir]), base, layers, environment, workdir)
+    facts = [base, layers, environment, workdir, *(["silent network"] if silent_network else [])]
+    return Image(json_digest(facts), base, layers, environment, workdir, silent_network)
 
 
 def tree_digest(tree: Path) -> str:

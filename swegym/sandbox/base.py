@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swegym import paths
-from swegym.errors import NotBuilt, UnknownName
+from swegym.errors import NotBuilt, SandboxUnavailable, UnknownName
+from swegym.types import Image
 
 INSIDE = "/opt/python"
 HOME = "/home/agent"
@@ -76,6 +77,12 @@ def stored_layer(digest: str) -> Path:
     if not layer.is_dir():
         raise NotBuilt(f"layer {digest[:12]} is not in {paths.layers()}. Build the task again: swegym tasks build.")
     return layer
+
+
+def refuse_silent_network(image: Image, backend: str) -> None:
+    """For backends that cannot give it; a test that needs it would fail for a reason that is nobody's."""
+    if image.silent_network:
+        raise SandboxUnavailable(f"{backend} cannot drop packets silently, as this task asks. Use bubblewrap.")
 
 
 def argv_of(command: str | Sequence[str]) -> list[str]:
@@ -211,10 +218,14 @@ def furnish(tree: Path) -> None:
         (tree / name).chmod(mode)
 
 
+def host_layer() -> str:
+    """Digest of the lowest layer of machines that show this host."""
+    return hashlib.sha256(json.dumps([_ETC, _FOLDERS], sort_keys=True).encode()).hexdigest()
+
+
 def _base_layer() -> Path:
     """The lowest layer, made once per store and content."""
-    digest = hashlib.sha256(json.dumps([_ETC, _FOLDERS], sort_keys=True).encode()).hexdigest()
-    layer = paths.layers() / digest
+    layer = paths.layers() / host_layer()
     if layer.is_dir():
         return layer
     paths.layers().mkdir(parents=True, exist_ok=True)

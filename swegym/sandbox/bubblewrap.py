@@ -75,7 +75,7 @@ class BubblewrapSandbox:
             snapshots.hold(frozen)
             self._frozen += frozen
             self._upper.mkdir(parents=True)
-            layer_uses.note(self._folder, self.image.layers)
+            layer_uses.note(self._folder, [self._base.layer.name, *self.image.layers])
             # Once more: from now on they are held.
             self._lower = [self._base.layer, *(stored_layer(digest) for digest in self.image.layers)]
             (self._folder / "work").mkdir()
@@ -343,7 +343,8 @@ class BubblewrapSandbox:
                 feed_theirs, feed = os.pipe()
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
-            (send or self._supervisor.request)(b"x", {**request, "pid": self._pid}, [*theirs, self._pidfd])
+            request = {**request, "pid": self._pid, "silent_network": self.image.silent_network}
+            (send or self._supervisor.request)(b"x", request, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)

@@ -25,7 +25,7 @@ from typing import Any
 
 from swegym.errors import SandboxDied, SandboxUnavailable
 from swegym.sandbox import docker_engine, docker_files, docker_image
-from swegym.sandbox.base import USER, argv_of, load_base
+from swegym.sandbox.base import USER, argv_of, load_base, refuse_silent_network
 from swegym.sandbox.docker_engine import Engine, is_local, speaking
 from swegym.sandbox.docker_exec import hijack, new_mark, stream, wrapped
 from swegym.sandbox.limits import Limits
@@ -70,6 +70,7 @@ class DockerSandbox:
     def __init__(self, source: Image | Snapshot, limits: Limits | None = None) -> None:
         self.image = source.image if isinstance(source, Snapshot) else source
         self.limits = limits or Limits()
+        refuse_silent_network(self.image, "docker")
         self._lock = threading.Lock()  # guards starting and ending the machine
         self._closed = False
         self._running = False

@@ -31,7 +31,16 @@ from typing import Any
 
 from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import machines, pump, swerex_runner
-from swegym.sandbox.base import INSIDE, MOST_READ, argv_of, interpreter, load_base, stored_layer, too_large
+from swegym.sandbox.base import (
+    INSIDE,
+    MOST_READ,
+    argv_of,
+    interpreter,
+    load_base,
+    refuse_silent_network,
+    stored_layer,
+    too_large,
+)
 from swegym.sandbox.limits import Limits
 from swegym.sandbox.swerex_deploy import Deployed, parse_options
 from swegym.sandbox.swerex_local import View
@@ -59,6 +68,7 @@ class SwerexSandbox:
     ) -> None:
         self.image = source.image if isinstance(source, Snapshot) else source
         self.limits = limits or Limits()
+        refuse_silent_network(self.image, "swerex")
         archive = _archive_of(source)
         if deployment == "local" and not allow_unisolated:
             raise SandboxUnavailable(

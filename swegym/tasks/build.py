@@ -11,6 +11,7 @@ cached by its recipe, and what fails concerns one task only.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -163,7 +164,8 @@ def assemble(task: str, home: str, recipe: Recipe, folder: Path, on_step: Callab
     pristine = folder / "pristine.git"
     commit = repository.seal(layer / WORKDIR.lstrip("/"), pristine, repo)
     environment.link_package(layer, recipe.package, recipe.version, recipe.pythonpath, WORKDIR)
-    image = store.make_image([environment_layer, store.put_layer(layer)], environment.VARIABLES, WORKDIR)
+    layers = [environment_layer, store.put_layer(layer)]
+    image = store.make_image(layers, environment.VARIABLES, WORKDIR, silent_network=recipe.silent_network)
 
     made = Task(
         id=task,
@@ -196,7 +198,14 @@ def _mended(recipe: Recipe, material: Material, gold_paths: tuple[str, ...], fol
 
 
 def _strip_metadata(tree: Path, recipe: Recipe) -> None:
-    """Remove what only packing a release adds, and what names versions."""
+    """Remove what only packing a release adds, and what names versions.
+
+    A virtual environment that was packed by mistake holds installed copies of the package.
+    """
+    for root, folders, files in os.walk(tree):
+        if "pyvenv.cfg" in files and Path(root) != tree:
+            folders.clear()
+            shutil.rmtree(root)
     (tree / "PKG-INFO").unlink(missing_ok=True)
     for folder in {".", *recipe.pythonpath}:
         for generated in (tree / folder).glob("*.egg-info"):
@@ -226,5 +235,6 @@ def _digest(task: Task, requirements: tuple[str, ...]) -> str:
     files = {path: hashlib.sha256(data).hexdigest() for path, data in task.hidden.files.items()}
     hidden = [files, task.hidden.owned, task.hidden.fail_to_pass, task.hidden.pass_to_pass]
     tests = [task.tests.visible, task.tests.pythonpath, task.tests.plugins, dict(task.tests.ini), task.tests.timeout]
+    tests += ["silent network"] if task.image.silent_network else []
     gold = hashlib.sha256(task.gold_patch.encode("utf-8", "surrogateescape")).hexdigest()
     return store.json_digest([task.id, task.repo, task.issue, task.base_commit, tests, hidden, gold, requirements])

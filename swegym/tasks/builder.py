@@ -12,30 +12,30 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from swegym import paths
-from swegym.errors import InputError, SandboxError, TaskError
+from swegym.errors import SandboxError, TaskError
 from swegym.images import store
 from swegym.sandbox import Limits, open_sandbox
-from swegym.tasks import checkout, install, interpreters, listed_names, project_files, repository
+from swegym.tasks import checkout, install, interpreters, listed_names, project_files, published, repository
 from swegym.tasks.checkout import Changed
+from swegym.tasks.clones import clone_of
 from swegym.tasks.environment import VARIABLES, VENV
 from swegym.tasks.install import Installed
+from swegym.tasks.published import Taken
 from swegym.tasks.row_recipe import BuildOptions, RowRecipe
 from swegym.tasks.workshop import Workshop
 from swegym.types import HiddenTests, Image, OfficialTests, Task, TestSetup
 
 Step = Literal["sources", "environment", "repository"]
 WORKDIR = "/testbed"
-CLONES = "clones.json"  # in a set's folder: where its repositories lie on this machine
 _NO_TESTS = (".json", ".png", ".csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml", ".rst", ".cfg")
 _BYPRODUCTS = re.compile(r"(^|/)(build|dist|\.eggs|__pycache__|[^/]+\.egg-info|[^/]+\.pyc)(/|$)")
 _COLLECT_SECONDS = 300.0
@@ -58,10 +58,16 @@ def assemble(
     """
     on_step("sources")
     options = recipe.build
-    clone = clone_of(set_folder, recipe.package)
     layer, pristine = folder / "layer", folder / "pristine.git"
     tree = layer / WORKDIR.lstrip("/")
-    commit = checkout.check_out(clone, recipe.base_commit, tree, pristine, setup_patch=recipe.setup_patch)
+    taken = published.take_apart(options.image, WORKDIR, folder) if options.image else None
+    clone = _source_of(recipe, set_folder, taken)
+    if taken is not None:
+        (layer / WORKDIR.lstrip("/")).parent.mkdir(parents=True)
+        commit = published.seal(clone, recipe.base_commit, taken, pristine, folder, setup_patch=recipe.setup_patch)
+        taken.tree.rename(tree)
+    else:
+        commit = checkout.check_out(clone, recipe.base_commit, tree, pristine, setup_patch=recipe.setup_patch)
     hidden = _hidden_files(recipe, clone, pristine, commit)
     gold = recipe.patch
     if recipe.setup_patch:
@@ -71,16 +77,23 @@ def assemble(
     project = project_files.read(tree)
 
     on_step("environment")
-    committed = checkout.date_of(clone, checkout.full_commit(clone, recipe.base_commit))
-    environment = _environment(recipe, options, project, layer, folder, committed, clone)
-
-    on_step("repository")
-    _remove_byproducts(tree, keep_metadata=_develops(options, environment))
-    variables = {**VARIABLES, **options.environment}
-    store_layer = store.put_layer(layer)
-    image = store.make_image([*environment.layers, store_layer], variables, WORKDIR, options.base or "host")
+    if taken is None:
+        committed = checkout.date_of(clone, checkout.full_commit(clone, recipe.base_commit))
+        environment = _environment(recipe, options, project, layer, folder, committed, clone)
+        on_step("repository")
+        _remove_byproducts(tree, keep_metadata=_develops(options, environment))
+        variables, base = {**VARIABLES, **options.environment}, options.base or "host"
+        layers = [*environment.layers, store.put_layer(layer)]
+    else:
+        base, layers = taken.base, [store.put_layer(layer)]
+        how = recipe.activate or taken.activate if options.activate is None else options.activate
+        activated, installed, python = published.look_inside(store.make_image(layers, {}, WORKDIR, base), how)
+        environment = _Environment((), installed, python)
+        variables = {**published.VARIABLES, **activated, **options.environment}
+        on_step("repository")
+    image = store.make_image(layers, variables, WORKDIR, base, silent_network=options.silent_network)
     files = [path for path in hidden.files if not path.endswith(_NO_TESTS)]
-    setup = _setup(recipe, options, project, environment.installed, files, listing, tree_of(store_layer))
+    setup = _setup(recipe, options, project, environment.installed, files, listing, tree_of(layers[-1]))
     if setup.runner == "pytest":
         ids = _collect(image, hidden, fix, files, options.timeout)
         setup, failing, passing = _decided(recipe, setup, ids, explicit=options.runner is not None)
@@ -110,52 +123,23 @@ def assemble(
     )
 
 
-# --- clones -----------------------------------------------------------------------------------------------------------
-
-
-def note_clones(set_folder: Path, clones: dict[str, Path]) -> None:
-    """Remember where repositories lie on this machine. Raises `InputError` for what is no repository."""
-    for clone in clones.values():
-        checkout.directory(clone)
-    known = {**_noted(set_folder), **{name: str(clone.absolute()) for name, clone in clones.items()}}
-    store.write_atomically(set_folder / CLONES, json.dumps(known, indent=1, sort_keys=True).encode())
-
-
-def clone_of(set_folder: Path, package: str) -> Path:
-    """The clone of owner/name. Raises `TaskError`, which says how to name one."""
-    noted = _noted(set_folder).get(package)
-    if noted is None or not Path(noted).is_dir():
-        raise TaskError(
-            f"no clone of {package} is known here. Clone it, and name it: "
-            f"swegym tasks build {set_folder} --clone {package}=DIR"
-        )
-    return Path(noted)
-
-
-def found_clones(folder: Path, packages: Iterable[str]) -> dict[str, Path]:
-    """Those of the repositories that lie below a folder, under one of the names that people give to clones."""
-    found: dict[str, Path] = {}
-    for package in packages:
-        owner, _, name = package.partition("/")
-        for candidate in (f"{owner}/{name}", f"{owner}__{name}", f"{owner}+{name}", f"{owner}-{name}", name):
-            for place in (folder / candidate, folder / f"{candidate}.git", folder / candidate / "repo"):
-                try:
-                    checkout.directory(place)
-                except InputError:
-                    continue
-                found.setdefault(package, place)
-    return found
-
-
-def _noted(set_folder: Path) -> dict[str, str]:
+def _source_of(recipe: RowRecipe, set_folder: Path, taken: Taken | None) -> Path:
+    """A repository that has the row's base commit: a clone, or what the row's image came with."""
+    if taken is None or taken.history is None:
+        try:
+            return clone_of(set_folder, recipe.package)
+        except TaskError as error:
+            if taken is None:
+                raise
+            raise TaskError(f"its image has no .git at {WORKDIR}, and {error}") from None
     try:
-        return dict(json.loads((set_folder / CLONES).read_text("utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (json.JSONDecodeError, ValueError) as error:
-        raise InputError(
-            f"{set_folder / CLONES}: cannot be read: {error}. Remove it and name the clones again."
-        ) from None
+        checkout.full_commit(taken.history, recipe.base_commit)
+    except TaskError:
+        try:
+            return clone_of(set_folder, recipe.package)
+        except TaskError as error:
+            raise TaskError(f"its image has no commit {recipe.base_commit}, and {error}") from None
+    return taken.history
 
 
 # --- what is installed ------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from swegym import paths
-from swegym.errors import NotBuilt, TaskError
+from swegym.errors import NotBuilt, TaskError, UnknownName
 from swegym.images import store
+from swegym.sandbox.base import load_base
 from swegym.types import Bait, HiddenTests, Image, OfficialTests, Task, TestSetup
 
 _FORMAT = 1
@@ -45,12 +46,17 @@ def save(task: Task, stamp: str) -> None:
 
 
 def is_current(set_name: str, task: str, stamp: str) -> bool:
-    """Whether the task is built from this very input and all its layers are in the store."""
+    """Whether the task is built from this very input and all that it stands on is in the store."""
     try:
         record = _read(folder_of(set_name, task))
     except NotBuilt:
         return False
-    return record["stamp"] == stamp and all((paths.layers() / layer).is_dir() for layer in record["image"]["layers"])
+    if record["stamp"] != stamp or not all((paths.layers() / layer).is_dir() for layer in record["image"]["layers"]):
+        return False
+    try:
+        return bool(load_base(record["image"]["base"]))
+    except (NotBuilt, UnknownName):
+        return False
 
 
 def load(set_name: str, task: str) -> Task:

@@ -26,6 +26,7 @@ from swegym.tasks.weakness import trivial_patches
 from swegym.types import Grader, Sandbox, SandboxFactory, Status, Task, TestSetup
 
 _GOOD = ("passed", "xfailed")
+_LIMITS = ("time", "memory", "disk", "machine")
 _WATCH = "swegym_watch"
 _NOTE = "/tmp/swegym-watch.json"
 
@@ -44,6 +45,8 @@ class Report(Protocol):
     def statuses(self) -> Mapping[str, Status]: ...
     @property
     def output(self) -> str: ...
+    @property
+    def ending(self) -> str: ...
 
 
 class Run(Protocol):
@@ -59,6 +62,7 @@ class Observed:
     statuses: Mapping[str, Status]
     seconds: float
     memory_mb: float | None
+    ended_by: str | None = None  # the limit that cut it off
 
 
 def check(
@@ -87,6 +91,13 @@ def check(
     after = [observe(task, open_sandbox, run, patched=True) for _ in range(repeats)]
     flaky: dict[str, float] = {}
     for state, runs in (("before", before), ("after", after)):
+        if limit := next((one.ended_by for one in runs if one.ended_by), None):
+            allowed = f" of {task.tests.timeout:g} s" if limit == "time" else ""
+            problems.append(
+                f"its tests {state} the gold patch hit the limit on {limit}{allowed}, which says nothing of them. "
+                "Check it again when the machine is quiet, or raise `timeout` in its recipe."
+            )
+            continue
         for test in task.hidden.expected:
             seen = Counter(one.statuses[test] for one in runs)
             passes = state == "after" or test in task.hidden.pass_to_pass
@@ -97,7 +108,7 @@ def check(
                 wanted = "pass" if passes else "fail"
                 problems.append(f"{test} must {wanted} {state} the gold patch, but it is {next(iter(seen))}")
     steady = [test for test in task.hidden.fail_to_pass if test not in flaky]
-    if not steady:
+    if not steady and not any(one.ended_by for one in (*before, *after)):
         problems.append(f"every test that decides changes its mind: {', '.join(list(flaky)[:3])}")
     order: tuple[str, ...] = ()
     if thorough and task.tests.runner == "pytest":
@@ -140,6 +151,7 @@ def check(
         measured.score if measured else None,
         coverage,
         repeats,
+        thorough,
         task.digest,
     )
 
@@ -155,10 +167,11 @@ def observe(task: Task, open_sandbox: SandboxFactory, run: Run, *, patched: bool
             _lay_watch(sandbox, seed)
             setup = dataclasses.replace(setup, plugins=(*setup.plugins, _WATCH))
         started = time.monotonic()
-        found = run(sandbox, setup, task.hidden.expected).statuses
-        seconds = time.monotonic() - started
+        report = run(sandbox, setup, task.hidden.expected)
+        found, seconds = report.statuses, time.monotonic() - started
         memory = _noted_memory(sandbox) if setup.runner == "pytest" else None
-    return Observed({test: found.get(test, "missing") for test in task.hidden.expected}, seconds, memory)
+    ended_by = report.ending if report.ending in _LIMITS else None
+    return Observed({test: found.get(test, "missing") for test in task.hidden.expected}, seconds, memory, ended_by)
 
 
 def statuses(task: Task, open_sandbox: SandboxFactory, run: Run, *, patched: bool) -> dict[str, Status]:

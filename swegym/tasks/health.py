@@ -15,7 +15,7 @@ from typing import Any
 
 from swegym.images import store
 from swegym.tasks import built
-from swegym.types import HiddenTests, Task
+from swegym.types import Task
 
 _FORMAT = 1
 _FILE = "health.json"
@@ -37,6 +37,7 @@ class TaskHealth:
     strength: float | None = None  # share of wrong fixes that the hidden tests notice
     coverage: Mapping[str, Any] = field(default_factory=dict)  # how many deciding tests can be asked, by layer
     repeats: int = 0
+    thorough: bool = True  # also another order, trivial patches, and the grader's questions
     digest: str = ""  # of the task that was checked
 
     @property
@@ -84,5 +85,5 @@ def without_flaky(task: Task) -> Task:
     gone = sorted(set(task.hidden.expected) - {*failing, *passing})
     if not failing or not gone:
         return task
-    hidden = HiddenTests(task.hidden.files, task.hidden.owned, failing, passing)
+    hidden = dataclasses.replace(task.hidden, fail_to_pass=failing, pass_to_pass=passing)
     return dataclasses.replace(task, hidden=hidden, digest=store.json_digest([task.digest, gone]))

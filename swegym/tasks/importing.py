@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from swegym import config
 from swegym.errors import InputError
 from swegym.images import store
+from swegym.tasks import published
 from swegym.tasks.recipe import SetFile, read_set_file
 from swegym.tasks.row_recipe import BuildOptions, RowRecipe
 from swegym.tasks.sources import rows
@@ -50,11 +51,13 @@ def import_rows(
     only: Iterable[str] = (),
     limit: int | None = None,
     overrides: Overrides | None = None,
+    images: str | None = None,
     on_row: Callable[[Imported], None] = lambda row: None,
 ) -> ImportReport:
     """Write the rows of a source into the set at `folder`, which is made where it is not there.
 
-    `only` are glob patterns of task ids. Raises `InputError` for a source, a folder or an override that cannot be used
+    `only` are glob patterns of task ids. `images` says from which image each row is built (`published.spelled`), where
+    rows are not built from clones. Raises `InputError` for a source, a folder or an override that cannot be used
     at all; what is wrong with a single row is in the report.
     """
     described = (
@@ -77,7 +80,15 @@ def import_rows(
         if row.recipe is None or row.id is None:
             refused.append(row)
             continue
-        recipe = overridden(row.id, row.recipe, overrides or {})
+        recipe = row.recipe
+        if images is not None:
+            place = published.spelled(images, row.id, recipe.image)
+            if place is None:
+                remedy = "Say how images are called: --images 'docker://NAME/{docker_id}:latest'."
+                refused.append(replace(row, error=InputError(f"{row.place} ({row.id}): names no image. {remedy}")))
+                continue
+            recipe = recipe.model_copy(update={"build": recipe.build.model_copy(update={"image": place})})
+        recipe = overridden(row.id, recipe, overrides or {})
         if not (folder / "set.toml").is_file():
             _write_set(folder, described)
         (written if _write(folder / f"{row.id}.toml", recipe) else unchanged).append(row.id)

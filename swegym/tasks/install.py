@@ -137,17 +137,26 @@ def install(
     for line in options.commands:
         inside = {**variables, "PATH": f"{VENV}/bin:/usr/bin:/bin", "UV_EXCLUDE_NEWER": str(day)}
         workshop.run(line, what=f"`{line}`", variables=inside)
+    return installed(facts, day=str(day), taken=label, notes=tuple(failures))
+
+
+def installed(facts: list[Any], *, day: str, taken: str, notes: tuple[str, ...] = ()) -> Installed:
+    """What a look at an environment found; `facts` is what a program of `look_of` prints."""
     packages, plugins, roots, pytest = facts
-    own = str(pytest).startswith("/testbed/")
     return Installed(
-        day=str(day),
+        day=day,
         packages=dict(packages),
         plugins=tuple(dict.fromkeys(module for _, module in plugins)),
         roots=tuple(dict.fromkeys(roots)) or (".",),
-        own_pytest=own,
-        taken=label,
-        notes=tuple(failures),
+        own_pytest=str(pytest).startswith("/testbed/"),
+        taken=taken,
+        notes=notes,
     )
+
+
+def look_of(minor: str) -> str:
+    """A program for this version of Python; given the repository's folder it prints FACTS and JSON for `installed`."""
+    return _LOOK_OLD if minor in ("3.6", "3.7") else _LOOK
 
 
 def _is_ancient(version: str) -> bool:
@@ -197,8 +206,9 @@ def _choices(project: Project, options: BuildOptions, how: str) -> list[tuple[st
 
 
 def _facts(workshop: Workshop, python: Python) -> list[Any]:
-    look = _LOOK_OLD if python.minor in ("3.6", "3.7") else _LOOK
-    said = workshop.run([PYTHON, "-I", "-c", look, "/testbed"], what="looking at the environment", cwd="/")
+    said = workshop.run(
+        [PYTHON, "-I", "-c", look_of(python.minor), "/testbed"], what="looking at the environment", cwd="/"
+    )
     line = next(line for line in said.split("\n") if line.startswith("FACTS"))
     return list(json.loads(line.removeprefix("FACTS")))
 

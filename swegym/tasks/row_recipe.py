@@ -26,6 +26,12 @@ def _date(text: str) -> str:
     return text
 
 
+def _image(text: str) -> str:
+    if not text.startswith(("docker://", "oci:")) and not text.endswith(".tar"):
+        raise ValueError('must be "docker://REFERENCE", "oci:FOLDER" or the path of a .tar')
+    return text
+
+
 class BuildOptions(config.Config):
     """How a row's repository is installed and its tests are run; what is left out is found out or left at its default.
 
@@ -33,6 +39,8 @@ class BuildOptions(config.Config):
     """
 
     base: str | None = None  # a base image by name; its own Python is used
+    image: Annotated[str, pydantic.AfterValidator(_image)] | None = None  # all is taken from it, nothing installed
+    activate: str | None = None  # shell lines that make the image's environment the one that is used
     python: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     date: Annotated[str, pydantic.AfterValidator(_date)] | None = None  # packages are taken as of this day
     install: Literal["editable", "develop", "none"] | None = None  # "develop": setup.py's own, for Python 3.6
@@ -51,6 +59,7 @@ class BuildOptions(config.Config):
     source: tuple[InsidePath, ...] | None = None
     visible: tuple[InsidePath, ...] | None = None
     timeout: float = Field(default=900.0, gt=0)
+    silent_network: bool = False  # tests wait for private addresses that never answer; else these are refused at once
 
 
 class RowRecipe(config.Config):
@@ -73,6 +82,7 @@ class RowRecipe(config.Config):
     image: str | None = None  # the published one; the official harness needs it, the builder does not
     command: str | None = None  # of the row's own evaluation script
     parser: str | None = None
+    activate: str = ""  # likewise: what it activates the environment with
     build: BuildOptions = BuildOptions()
 
     @property

@@ -52,3 +52,19 @@ def test_clones_and_overrides_are_checked(swegym, tmp_path: Path) -> None:
     (tmp_path / "o.toml").write_text('["me/calc"]\npyton = "3.9"\n')
     done = swegym("tasks", "build", "./calc", "--overrides", "o.toml")
     assert (done.code, "pyton" in done.err) == (2, True)
+
+
+def test_rows_without_an_image_are_left_out_where_images_are_wanted(swegym, tmp_path: Path) -> None:
+    source = rows(tmp_path, ROW, {**ROW, "instance_id": "me__calc-2", "image": "me/calc:2"})
+    done = swegym("tasks", "import", source, "-o", "calc", "--images", "row", "--json")
+    found = json.loads(done.out)
+    assert (found["written"], [row["id"] for row in found["refused"]]) == (["me__calc-2"], ["me__calc-1"])
+    assert "names no image. Say how images are called: --images" in found["refused"][0]["reason"]
+
+
+def test_an_image_that_is_not_there_is_the_failure_of_its_row(swegym, tmp_path: Path) -> None:
+    done = swegym("tasks", "import", rows(tmp_path, ROW), "-o", "calc", "--images", str(tmp_path / "{id}.tar"))
+    assert (done.code, "--clones" in done.out) == (0, False)
+    done = swegym("tasks", "build", "./calc")
+    assert done.code == 1
+    assert "its image cannot be used" in done.out and "me__calc-1.tar: no such file" in done.out

@@ -47,6 +47,14 @@ def test_sound_tasks_are_proven(swegym, tiny: str) -> None:
     assert "2 of 2 tasks are sound" in result.out
 
 
+def test_a_quick_check_is_not_taken_for_a_whole_one(swegym, tiny: str) -> None:
+    first = ("tasks", "check", tiny, "-i", "tiny-1", "--repeats", "1")
+    assert swegym(*first, "--quick", "--redo").code == 0
+    assert "kept" in swegym(*first, "--quick").err
+    assert "kept" not in swegym(*first).err
+    assert "kept" in swegym(*first, "--quick").err
+
+
 def test_an_unsound_task_is_named_with_its_problem(swegym, tmp_path: Path) -> None:
     import dataclasses
 

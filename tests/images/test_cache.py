@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from swegym import paths
 from swegym.errors import InputError
-from swegym.images import cache, store
-from swegym.sandbox import layer_uses
+from swegym.images import cache, rootfs, store
+from swegym.sandbox import layer_uses, open_sandbox
+from swegym.sandbox.base import host_base
+from swegym.types import Image
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SWEGYM_HOME", str(tmp_path / "home"))
+    host_base.cache_clear()  # it lies in the store
+    yield
+    host_base.cache_clear()
 
 
 def layer(text: str, used: float) -> str:
@@ -54,6 +60,19 @@ def test_what_a_machine_stands_on_stays() -> None:
     assert (paths.layers() / used).is_dir()
     (machine / "layers").unlink()
     assert cache.trim(0, grace=0.0).evicted == (used,)
+
+
+def test_a_running_machine_keeps_its_base_and_a_rows_base_goes_when_unused() -> None:
+    kept, of_a_row = layer("k", 0.0), layer("r", 0.0)
+    for name, digest in (("mine", kept), ("row-0123", of_a_row)):
+        rootfs.record(name, digest, {}, "/testbed", "made here")
+    with open_sandbox(Image("test", "host", workdir="/")) as box:
+        assert cache.trim(0, grace=0.0).evicted == (of_a_row,)
+        assert box.exec("cat /etc/passwd").exit_code == 0
+    assert cache.trim(0, grace=0.0).evicted == (), "the host's own layer is part of every machine to come"
+    assert (paths.layers() / kept).is_dir()
+    with open_sandbox(Image("test", "host", workdir="/")) as box:
+        assert box.exec("cat /etc/passwd").exit_code == 0
 
 
 def test_a_machine_that_opens_while_its_layer_is_moved_away_gets_it_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from swegym.evaluate import Prediction, evaluate, gold_predictions, read_results
 from swegym.sandbox import open_sandbox
 from swegym.tasks import TaskSet, checkout, load_task_set
 from swegym.tasks.build import build
-from swegym.tasks.builder import clone_of, found_clones, note_clones
+from swegym.tasks.clones import clone_of, found_clones, note_clones
 from swegym.tasks.importing import import_rows
 from swegym.tasks.sealing import sealed_problems
 

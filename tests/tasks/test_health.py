@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swegym.tasks import built, health
 from swegym.tasks.health import TaskHealth
-from swegym.types import HiddenTests, Image, Task, TestSetup
+from swegym.types import HiddenTests, Image, OfficialTests, Task, TestSetup
 
 
 @pytest.fixture
@@ -36,6 +37,14 @@ def test_flaky_tests_decide_no_longer_and_the_digest_says_so(task: Task) -> None
     left = health.without_flaky(task)
     assert (left.hidden.fail_to_pass, left.hidden.pass_to_pass) == (("t.py::b",), ("t.py::d",))
     assert left.digest != task.digest
+
+
+def test_a_published_row_stays_one_without_its_flaky_tests(task: Task) -> None:
+    official = OfficialTests(("a", "b"), ("c", "d"))
+    row = replace(task, hidden=replace(task.hidden, official=official))
+    health.save(TaskHealth(task.id, (), 2, 2, {"t.py::c": 0.25}), task.set)
+    left = health.without_flaky(row)
+    assert (left.hidden.pass_to_pass, left.hidden.official) == (("t.py::d",), official)
 
 
 def test_a_task_is_left_as_it_is_when_nothing_would_decide(task: Task) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from swegym import paths
 from swegym.errors import DownloadError
+from swegym.tasks.miners.releases import release_pairs
 from swegym.tasks.recipe import Release
 from swegym.tasks.sources import pypi
 
@@ -100,6 +105,41 @@ def test_an_index_that_does_not_answer_is_said_without_its_password(
         pypi.download("calc", Release(version="1.0", sha256="0" * 64))
     assert "could not be reached" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def index(links: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package index on the loopback device; calc 1.1 was withdrawn."""
+    folder = links.parent / "index" / "simple" / "calc"
+    for version in ("1.0", "1.1", "1.2"):
+        archive(folder, version, {"calc.py": version.encode()})
+    entries = (
+        f'<a href="{file.name}"{" data-yanked=broken" * ("1.1" in file.name)}>{file.name}</a>'
+        for file in sorted(folder.iterdir())
+    )
+    (folder / "index.html").write_text("<!DOCTYPE html>" + "".join(entries))
+    handler = functools.partial(QuietHandler, directory=str(links.parent / "index"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+        monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
+        yield folder
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_a_withdrawn_release_is_not_mined_and_a_recipe_that_names_it_still_builds(index: Path) -> None:
+    assert pypi.versions("calc", yanked=False) == ["1.0", "1.2"]
+    assert list(release_pairs("calc", 5)) == [("1.0", "1.2")]
+    assert pypi.versions("calc") == ["1.0", "1.1", "1.2"]
+    wanted = release(index / "calc-1.1.tar.gz", "1.1")
+    assert hashlib.sha256(pypi.download("calc", wanted).read_bytes()).hexdigest() == wanted.sha256
 
 
 def test_no_place_to_look_at_is_said(links: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,47 @@ def test_harbor_folders_that_carry_their_row(tmp_path: Path) -> None:
     (tmp_path / "one" / "tests" / "config.json").write_text(json.dumps(row))
     good, bad = rows.read(str(tmp_path))
     assert (good.id, good.recipe and good.recipe.issue, good.recipe and good.recipe.image) == ("one", "Mend x.", "a/b")
-    assert "its tests are a script" in str(bad.error)
+    assert "environment/Dockerfile (its image) missing" in str(bad.error)
+
+
+def test_harbor_folders_name_the_image_that_they_are_built_on(tmp_path: Path) -> None:
+    dockerfiles = {
+        "plain": "# a\nFROM --platform=linux/amd64 x/me_1776_calc-1:latest\nWORKDIR /testbed\n",
+        "staged": "FROM a AS b\nFROM c\n",
+        "asked": "ARG BASE\nFROM ${BASE}\n",
+    }
+    for name, text in dockerfiles.items():
+        for folder in ("tests", "environment"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        (tmp_path / name / "task.toml").write_text('version = "1.0"\n')
+        (tmp_path / name / "environment" / "Dockerfile").write_text(text)
+        (tmp_path / name / "tests" / "config.json").write_text(json.dumps(classic(instance_id=f"me__{name}")))
+    found = {row.id: row.recipe and row.recipe.image for row in rows.read(str(tmp_path))}
+    assert found == {"me__plain": "x/me_1776_calc-1:latest", "me__staged": None, "me__asked": None}
+
+
+def test_what_harbor_folders_lack_is_said_of_each(tmp_path: Path) -> None:
+    for name in ("scripted", "typed", "broken"):
+        for folder in ("tests", "environment"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        (tmp_path / name / "task.toml").write_text("[environment]\ndocker_image = 7\n" if name == "typed" else "")
+        (tmp_path / name / "instruction.md").write_text("Mend x.")
+        (tmp_path / name / "environment" / "Dockerfile").write_text("FROM a\n")
+        (tmp_path / name / "tests" / "test.sh").write_text("echo 1 > /logs/verifier/reward.txt\n")
+    (tmp_path / "typed" / "tests" / "config.json").write_text(json.dumps(classic()))
+    (tmp_path / "broken" / "task.toml").write_text("[[")
+    broken, scripted, typed = (str(row.error) for row in rows.read(str(tmp_path)))
+    assert "broken/task.toml: cannot be read" in broken
+    assert "no tests/config.json that lists the tests which decide" in scripted and "Run it with Harbor" in scripted
+    assert "environment.docker_image = 7: must be a reference" in typed
+
+
+def test_terminal_bench_folders_read_as_harbors(tmp_path: Path) -> None:
+    (tmp_path / "me__calc-1" / "tests").mkdir(parents=True)
+    (tmp_path / "me__calc-1" / "task.yaml").write_text("instruction: Mend x.\n")
+    (tmp_path / "me__calc-1" / "Dockerfile").write_text("FROM a/b:1\n")
+    (tmp_path / "me__calc-1" / "tests" / "config.json").write_text(json.dumps(classic()))
+    assert one(str(tmp_path)).image == "a/b:1"
 
 
 def test_parquet(tmp_path: Path) -> None:

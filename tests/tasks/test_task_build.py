@@ -111,6 +111,14 @@ def test_tasks_with_equal_requirements_share_their_environment(tmp_path: Path) -
     assert one.image.digest != two.image.digest and one.digest != two.digest
 
 
+def test_a_virtual_environment_that_was_packed_by_mistake_is_left_out(tmp_path: Path) -> None:
+    packed = {".venv/pyvenv.cfg": b"home = /usr\n", ".venv/lib/site-packages/calc/__init__.py": b"newer = True\n"}
+    found = load_task_set(write_set(tmp_path, packed=recipe({**BUGGY, **packed}, {**FIXED, **packed})))
+    assert build(found)[0].built
+    tree = store.layer_path(found.load("packed").image.layers[-1]) / "testbed"
+    assert (tree / "src/calc/__init__.py").is_file() and not (tree / ".venv").exists()
+
+
 def test_gold_paths_narrow_the_reference_fix(tmp_path: Path) -> None:
     fixed = {**FIXED, "src/calc/version.py": b"1.1\n"}
     text = recipe(fixed=fixed, extra='gold_paths = ["src/calc/__init__.py"]')

@@ -135,3 +135,14 @@ def test_hidden_tests_replace_all_that_lies_in_their_folders(tmp_path: Path) -> 
         lay_hidden_tests(task, sandbox)
         assert sandbox.read("/testbed/tests/data/two.bin") == bytes(range(256))
         assert sandbox.exec(["test", "-e", "tests/old.py"]).exit_code == 1
+
+
+def test_a_run_that_is_cut_off_is_said_and_not_taken_for_failing_tests(tmp_path: Path) -> None:
+    def slow(sandbox, setup, expected):
+        return replace(run_hidden(sandbox, setup, expected), ending="time", statuses=dict.fromkeys(expected, "missing"))
+
+    problems = check(make(tmp_path), open_sandbox, slow, fair, repeats=1, thorough=False).problems
+    assert [problem.partition(",")[0] for problem in problems] == [
+        "its tests before the gold patch hit the limit on time of 120 s",
+        "its tests after the gold patch hit the limit on time of 120 s",
+    ]

@@ -126,8 +126,9 @@ def _folder(folder: Path) -> Iterator[tuple[str, Any]]:
     for marker, read_one in (("task.yaml", rows_swebench.read_folder), (rows_harbor.FILE, rows_harbor.read_folder)):
         found = sorted({*folder.glob(marker), *folder.glob(f"*/{marker}"), *folder.glob(f"tasks/*/{marker}")})
         for file in found:
+            read_it = rows_harbor.read_folder if rows_harbor.is_old(file.parent) else read_one
             try:
-                yield str(file.parent), read_one(file.parent)
+                yield str(file.parent), read_it(file.parent)
             except InputError as error:
                 yield str(file.parent), error
         if found:

@@ -7,6 +7,7 @@ one task in version 5's layout (task.yaml, tests.json, gold.patch, test.patch, e
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from swegym.tasks.sources import fields
 from swegym.tasks.sources.fields import Row
 
 START, END = ">>>>> Start Test Output", ">>>>> End Test Output"
+_ACTIVATES = re.compile(r"(source|\.)\s+\S*\bactivate(\s+[\w./-]+)?$|conda\s+activate(\s+[\w./-]+)?$")
 _FILES = {
     "patch": "gold.patch",
     "test_patch": "test.patch",
@@ -44,6 +46,7 @@ def recipe(row: Row, place: str) -> dict[str, Any]:
         "only_failures": fields.text(row, place, "eval_type", default="") == "fail_only",
         "image": fields.text(row, place, "image", "image_name", "docker_image", default="") or None,
         "command": test_command(script),
+        "activate": activation(script) or None,
         "parser": fields.text(row, place, "log_parser", default="") or None,
     }
 
@@ -60,6 +63,12 @@ def test_command(script: str) -> str | None:
     lines = [line.strip() for line in inside.split("\n")[1:-1]]
     kept = [line for line in lines if line and not line.startswith(("SWEBENCH_", "set ", "#", "rc=", ": "))]
     return kept[0] if len(kept) == 1 else None
+
+
+def activation(script: str) -> str:
+    """The lines before the tests that activate an environment, in their order."""
+    lines = (line.strip() for line in script.partition(START)[0].split("\n"))
+    return "\n".join(line for line in lines if _ACTIVATES.match(line))
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
