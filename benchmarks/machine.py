@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 
+def _script(root: Path) -> str:
+    """The running script, as it is named from the repository's root."""
+    file = Path(sys.argv[0]).resolve()
+    return str(file.relative_to(root)) if file.is_relative_to(root) else file.name
+
+
 def write_results(name: str, results: dict[str, Any]) -> Path:
     """Write benchmarks/results/NAME.json with the machine, the date, the commit and the command."""
     place = Path(__file__).parent / "results" / f"{name}.json"
@@ -21,7 +27,7 @@ def write_results(name: str, results: dict[str, Any]) -> Path:
     status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=place.parent.parent)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     document = {
-        "command": "python " + " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": "python " + " ".join([_script(place.parents[2]), *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit.stdout.strip() + (" with changes" if status.stdout.strip() else ""),
         "machine": {

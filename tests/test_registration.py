@@ -13,7 +13,7 @@ from swegym.env import EpisodeLimits
 from swegym.errors import InputError, SwegymError, UnknownName
 from swegym.registration import env_files, make_env, register_envs
 
-SHIPPED = ["swegym/Demo-v0", "swegym/Micro-v0", "swegym/Mutants-v0", "swegym/PyPI-v0"]
+SHIPPED = ["swegym/Demo-v0", "swegym/Micro-v0", "swegym/MicroMini-v0", "swegym/Mutants-v0", "swegym/PyPI-v0"]
 FAKE = {"tasks": TaskList("one", "two"), "sandbox": open_fake, "grader": grade, "extract": extract}
 
 

@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--part", default="test")
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--attempts", type=int, default=4, help="at each task, plainly; one at each in the other arms")
+    parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
@@ -65,7 +66,7 @@ def main() -> None:
     made = made_in(out, config)
     file = out / "measured.json"
     measured: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    for arm in ARMS:
+    for arm in given.arms:
         key = f"{arm}, {given.part}, {given.tasks} x {given.attempts if arm == 'plain' else 1}"
         if key not in measured:
             measured[key] = measure(arm, Path(made["model"]), config.demonstrations.env, given)

@@ -39,7 +39,7 @@ class Options(Config):
     tool_calls: str = "auto"
     """How the model writes calls: hermes, coder, llama, mistral, text, or auto, which follows from its template."""
     chat_template: str | None = None
-    """Use one of our templates (qwen3, coder, llama3, mistral) or a file instead of the model's own."""
+    """Use one of our templates (qwen3, coder, compact, llama3, mistral) or a file instead of the model's own."""
     version: str | None = None
     """Names the weights in `extra`; the folder's name if left out."""
     device: str = "auto"
