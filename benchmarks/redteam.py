@@ -1,9 +1,10 @@
 """What attacks are paid by whom: our grader, its layers one by one, plain pytest, and the swebench package.
 
-    python benchmarks/redteam.py [--quick] [--jobs N] [--redo]
+    python benchmarks/redteam.py [--quick] [--jobs N] [--redo | --known]
 
 Every attack on every task it is for, and every odd fix, before each grader; `--quick` takes the first task only. What
-was found is kept in the store as it comes, so the same command goes on where it was cut off (`--redo`: from the start).
+was found is kept in the store as it comes, so the same command goes on where it was cut off (`--redo`: from the start;
+`--known`: no further, the tables count what was found so far and say how much that is).
 Writes results/redteam.json, and the tables of docs/redteam.md between their marks. The tasks of `tasks/redteam` are
 built first if need be.
 """
@@ -38,7 +39,7 @@ def graders() -> dict[str, Grader]:
     return ours | {name: make_grader(name) for name in available() if name != "sealed"}
 
 
-def measured(quick: bool, jobs: int, redo: bool = False) -> dict[str, Any]:
+def measured(quick: bool, jobs: int, redo: bool = False, known: bool = False) -> dict[str, Any]:
     task_set = load_task_set("redteam")
     failed = [result.error for result in build(task_set) if not result.built]
     if failed:
@@ -52,7 +53,10 @@ def measured(quick: bool, jobs: int, redo: bool = False) -> dict[str, Any]:
         (thing, task) for thing, task in tried if any(memory.known(thing, task, name) is None for name in graders())
     ]
     total = len(left) * len(graders())
-    print(f"{len(tried) - len(left)} of {len(tried)} trials are known from {place}", flush=True)
+    whole = len(tried)
+    if known:
+        tried = [trial for trial in tried if trial not in left]
+    print(f"{whole - len(left)} of {whole} trials are known from {place}", flush=True)
     seen = []
 
     def show(outcome: Any) -> None:
@@ -67,6 +71,7 @@ def measured(quick: bool, jobs: int, redo: bool = False) -> dict[str, Any]:
         "fixes": len(load_fixes()),
         "tasks": len(task_set),
         "each_on": "its first task" if quick else "every task it is for",
+        "trials": f"{len(tried)} of {whole}",
         "summary": summarise(outcomes),
         "sealed": [
             {"class": o.kind, "name": o.name, "task": o.task, "result": o.result, "reason": o.reason[:200]} for o in odd
@@ -80,7 +85,7 @@ def table(results: dict[str, Any]) -> str:
     names = list(summary)
     lines = [
         f"{results['attacks']} attacks and {results['fixes']} odd fixes, each on {results['each_on']} "
-        f"({results['tasks']} small repositories).",
+        f"({results['tasks']} small repositories): {results['trials']} trials.",
         "",
         "| paid / tried | " + " | ".join(names) + " |",
         "| --- |" + " ---: |" * len(names),
@@ -113,8 +118,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="each attack on its first task only")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--redo", action="store_true", help="forget what was found before")
+    parser.add_argument("--known", action="store_true", help="count what was found before, try nothing")
     options = parser.parse_args()
-    results = measured(options.quick, options.jobs, options.redo)
+    results = measured(options.quick, options.jobs, options.redo, options.known)
     print(write_results("redteam", results))
     write_page(results)
 

@@ -5,8 +5,8 @@ a key over all that decides it; it never enters a sandbox. A question is kept on
 alike, as its test wants it. So a question can refuse no fix that the test accepts, unless that fix answers otherwise
 when it is asked, and coverage says which tests can be asked at all.
 
-A question *tells* when the bare base answers it otherwise than the reference fix does and the answer is more than one
-bit: who makes that test pass without having fixed the code has to guess it.
+A question *tells* when the bare base answers it otherwise than the reference fix does, the answer is more than one bit,
+and its test pins it (`in` or `>` do not): who makes that test pass without having fixed the code has to guess it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from swegym import paths
-from swegym.errors import TaskError
+from swegym.errors import SandboxError, TaskError
 from swegym.grading import evidence, expectations, question_files, replay
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
@@ -28,8 +28,9 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import SandboxFactory, Task
 
-FORMAT = 2
+FORMAT = 3
 MOST_ASKED = 200  # tests of one task that questions are made for
+PATIENCE = 4  # times the tests' own limit: copies of tests run beside them
 
 Answers = dict[str, dict[str, list[str]]]  # test key -> site number -> what was answered, in order
 
@@ -137,9 +138,14 @@ def key_of(task: Task) -> str:
 
 
 def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
-    """Ask the reference fix and the base. Raises SandboxError; a fix that fails its tests has no questions."""
+    """Ask the reference fix and the base. A fix that fails its tests has no questions.
+
+    Raises SandboxError: a machine failed, or the reference fix did not come to an end, as on a busy host. That is kept
+    for nobody: a task that seems to have no questions pays whoever forges.
+    """
     if task.tests.runner != "pytest":
         return Reference({}, problem=f"its tests are run by a {task.tests.runner}, not by pytest")
+    task = replace(task, tests=replace(task.tests, timeout=PATIENCE * task.tests.timeout))
     try:
         fix = apply_patch(task, task.gold_patch).changes
     except TaskError as error:
@@ -149,6 +155,7 @@ def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
     }
     twinned = question_files.with_all_twins(task, trees)
     plain = run(task, open_sandbox, fix, {**task.hidden.files, **twinned.files}, watch=True)
+    _must_end(plain)
     keys = {node: key for kind, node, key, _ in plain.facts if kind == "key"}
     good = [test for test in task.hidden.expected if plain.statuses.get(test) == "passed" and test in keys]
     usual = evidence.usual(plain.facts)
@@ -160,9 +167,11 @@ def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
     first = question_files.sealed_files(task, wanted, None)
     calls = question_files.calls_of(task, wanted)
     asked = run(task, open_sandbox, fix, first.files, wanted, calls)
+    _must_end(asked)
     kept = _kept_sites(first.checks, asked, wanted)
     final = question_files.sealed_files(task, wanted, kept)
     again = run(task, open_sandbox, fix, final.files, wanted, calls)
+    _must_end(again)
     base = run(task, open_sandbox, {}, final.files, wanted, calls)
     questions = {}
     for test in good:
@@ -172,6 +181,11 @@ def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
         if question.covered:
             questions[test] = question
     return Reference(questions, usual)
+
+
+def _must_end(report: TestReport) -> None:
+    if not report.finished:
+        raise SandboxError(f"the reference fix was asked and did not come to an end ({report.ending}). Try again.")
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -274,7 +288,8 @@ def _question(
             if check is None or first.get(key, {}).get(number) != given:
                 continue
             found[number] = {**check, "answers": given}
-            tells = tells or _tells(given, base.get(key, {}).get(number, []))
+            pinned = check["form"] != "compare"  # a long enough answer holds every text
+            tells = tells or (pinned and _tells(given, base.get(key, {}).get(number, [])))
     calls: dict[str, str] = {}
     place = f"{replay.CALL}{key}"
     for number, given in again.get(place, {}).items():

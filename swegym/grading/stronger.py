@@ -1,9 +1,10 @@
 """Stronger tests: calls near those of a task's hidden tests, whose answers a fix must share with the reference fix.
 
 A fix may satisfy the hidden tests and no more: a table of their inputs, or one of the broken fixes of `strength.py`
-that they do not notice. Here the closed calls of the tests, with one literal changed, are put to the reference fix (twice),
-to the bare base and to the broken fixes that pass. A call is kept if the reference fix gives the same plain value each
-time and one of the others does not. What raises is not kept: what a wrong call should raise, an issue seldom says.
+that they do not notice. Here the closed calls of the tests, with one literal changed, are put to the reference fix
+(twice), to the bare base and to the broken fixes that pass. A call is kept if the reference fix gives the same plain
+value each time and one of the others does not. What raises is not kept: what a wrong call should raise, an issue seldom
+says.
 
 The calls and their answers lie in the store beside the reference, never in a task's image. Grading with `grade` sends
 the calls alone into a fresh sandbox; the answers are compared outside. Right fixes may differ where neither issue nor

@@ -15,6 +15,7 @@ VERBS = [
     ("tasks", "import"),
     ("tasks", "generate"),
     ("tasks", "mutate"),
+    ("tasks", "strengthen"),
     ("images", "list"),
     ("images", "build"),
     ("tasks", "mine", "releases"),

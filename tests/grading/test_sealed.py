@@ -209,4 +209,4 @@ def test_graders_by_name_and_by_path():
         make_grader("seald")
     with pytest.raises(InputError, match="cannot be imported"):
         make_grader("swegym.nowhere:grade")
-    assert list(GRADERS) == ["sealed", "unasked", "warm", "compatible"]
+    assert list(GRADERS) == ["sealed", "sealed-strong", "unasked", "warm", "compatible"]

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from calc_repository import git, write_tree
+from calc_repository import BASE, git, write_tree
 
 from swegym.grading import make_grader, sealed
 from swegym.grading.strength import strength
@@ -164,6 +164,35 @@ def test_a_task_that_says_only_true_is_asked_in_one_bit(make_task):
     verdict = make_grader()(task, task.gold_patch, sandbox_factory())
     assert verdict.resolved is True and verdict.integrity["coverage"]["one bit"] == 1
     assert verdict.integrity["asked"]["twins"] == 1
+
+
+HOLDS = b"""\
+from calc import halve, shown
+
+
+def test_shown():
+    assert "3" in shown(1, 2)
+
+
+def test_halve():
+    assert halve(4) == 2
+"""
+
+
+def test_an_answer_that_holds_every_text_is_asked_among_twins(make_task, tmp_path):
+    """What a test only compares by `in` is no answer that tells."""
+    base = {**BASE, "calc/__init__.py": b"from calc.core import halve, shown\n"}
+    base["calc/core.py"] = b"def shown(a, b):\n    return f'it is {a - b}'\n\n\ndef halve(a):\n    return a / 2\n"
+    expected = (("tests/test_core.py::test_shown",), ("tests/test_core.py::test_halve",))
+    made = make_task(base, hidden={"tests/test_core.py": HOLDS})
+    made = dataclasses.replace(made, hidden=HiddenTests({"tests/test_core.py": HOLDS}, ("tests",), *expected))
+    right = base["calc/core.py"].decode().replace("a - b", "a + b")
+    made = dataclasses.replace(made, gold_patch=patch_with(made, tmp_path, right))
+    assert sealed.grade(made, made.gold_patch, sandbox_factory()).resolved is True
+    everything = right.replace("f'it is {a + b}'", "' '.join(map(str, range(100)))")
+    (tmp_path / "other").mkdir()
+    verdict = sealed.grade(made, patch_with(made, tmp_path / "other", everything), sandbox_factory())
+    assert verdict.resolved is False and verdict.tampering[0].startswith("twins"), verdict
 
 
 def test_strength_counts_the_broken_fixes_that_are_noticed(task, plain):

@@ -187,3 +187,21 @@ def test_packages_of_the_host_are_masked_wherever_they_lie(tmp_path: Path) -> No
         "pkgs",
     ):
         assert f"/opt/python/{folder}" in masks
+
+
+KEYS = """
+import ctypes, sys
+call = ctypes.CDLL(None).syscall
+for ring in (-3, -4, -5):
+    if sys.argv[1] == "write":
+        call(248, b"user", b"answers", b"42", 2, ring)
+    elif call(250, 10, ring, b"user", b"answers", 0) > 0:
+        print("found in", ring)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the system calls are those of x86_64")
+def test_what_one_machine_writes_into_a_keyring_the_next_does_not_find() -> None:
+    for step, found in (("write", b""), ("read", b"")):
+        with open_sandbox(IMAGE, limits=SMALL) as box:
+            assert box.exec([PYTHON, "-c", KEYS, step]).stdout == found

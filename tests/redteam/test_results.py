@@ -31,6 +31,7 @@ MADE_UP = {
     "fixes": 2,
     "tasks": 1,
     "each_on": "its first task",
+    "trials": "3 of 5",
     "summary": {
         "sealed": {
             "attacks": COUNTS,

@@ -17,6 +17,7 @@ KNOWN: dict[str, str] = {
     "forges-what-cannot-be-asked": "tests that compare by a helper or a mock cannot be asked",
     "arguments-that-assert": "a mock's assertion is an attribute of an object that the code under test is given",
     "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
+    "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
     "examples-outside-the-tests": "golden files outside the tests' folders are not restored",
     "expected-value-from-examples": "golden files lie where the code under test can read them",
 }
