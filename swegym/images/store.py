@@ -151,8 +151,8 @@ def scratch() -> Iterator[Path]:
 def exclusive(lock: Path, on_wait: Callable[[], None] | None = None, *, shared: bool = False) -> Iterator[None]:
     """Hold `lock` against every other thread and process; the system lets go of it when the holder dies.
 
-    `on_wait` is told when somebody else holds it, before this waits for them. Those who hold it `shared` do so together,
-    and never beside one who does not.
+    `on_wait` is told when somebody else holds it, before this waits for them. Those who hold it `shared` do so
+    together, and never beside one who does not.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
