@@ -65,6 +65,7 @@ def run(given: argparse.Namespace) -> None:
 
     quiet_libraries()
     ends = time.monotonic() + 60 * given.minutes
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     for seed in range(given.seeds):
         for arm in given.arms:

@@ -37,7 +37,7 @@ class StartConfig(Config):
     examples_per_step: int = Field(8, ge=1)
     tokens_per_batch: int = Field(8192, ge=1)
     mask: str = Field("all", pattern="^(assistant|all)$")
-    """What is trained. Tool output is full of names that stand above, and teaches to copy before anything else does."""
+    """What is trained. Tool output is full of names that stand above, which may help to learn copying."""
     learning_rate: float | None = Field(None, gt=0)
     """That of the size, if left out."""
     weight_decay: float = Field(0.01, ge=0)

