@@ -34,12 +34,8 @@ SPECIAL = [
     "[TOOL_CALLS]",
     "[TOOL_RESULTS]",
     "[/TOOL_RESULTS]",
-    "<|system|>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|tool|>",
-    "<|end|>",
 ]
+COMPACT = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|end|>"]  # of that template alone
 # Tokens of their own, but text all the same: they survive decoding without special tokens.
 PLAIN = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>"]
 
@@ -92,12 +88,13 @@ def make_tokenizer(template: str = "qwen3", vocab: int = 1024):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    special = SPECIAL + (COMPACT if template == "compact" else [])
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
-        special_tokens=SPECIAL,
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -107,7 +104,7 @@ def make_tokenizer(template: str = "qwen3", vocab: int = 1024):
         tokenizer_object=tokenizer,
         eos_token=END_OF_TURN.get(template, "<|im_end|>"),
         pad_token="<|endoftext|>",
-        additional_special_tokens=[token for token in SPECIAL if token != "<|endoftext|>"],
+        additional_special_tokens=[token for token in special if token != "<|endoftext|>"],
         clean_up_tokenization_spaces=False,
     )
     made.chat_template = template if "{" in template else read_template(template)

@@ -16,7 +16,7 @@ from swegym.train.start import StartConfig, make_start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 CONFIG = Path(__file__).resolve().parents[2] / "scripts" / "configs" / "micro" / "grpo.toml"
-SETTINGS = ["steps=7", "tasks_per_step=6", "limit=6", "evaluate_every=0", "optimiser.learning_rate=1e-3"]
+SETTINGS = ["steps=5", "tasks_per_step=6", "limit=6", "evaluate_every=0", "optimiser.learning_rate=1e-3"]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,14 @@ FAMILIES = {
     "llama3_2.jinja": "llama",
     "phi3.jinja": "text",
 }
-OURS = {"coder": "coder", "forgetful": "hermes", "llama3": "llama", "mistral": "mistral", "qwen3": "hermes"}
+OURS = {
+    "coder": "coder",
+    "compact": "hermes",
+    "forgetful": "hermes",
+    "llama3": "llama",
+    "mistral": "mistral",
+    "qwen3": "hermes",
+}
 TOOLS = [
     {
         "type": "function",
@@ -47,7 +54,7 @@ def rendered(template: str, calls: list, content: str = "") -> str:
     opening = tokenizer.apply_chat_template(before, tools=TOOLS, add_generation_prompt=True, tokenize=False)
     whole = tokenizer.apply_chat_template([*before, message], tools=TOOLS, tokenize=False)
     assert whole.startswith(opening)
-    for end in ("<|im_end|>", "<|eot_id|>", "</s>"):
+    for end in ("<|im_end|>", "<|eot_id|>", "</s>", "<|end|>"):
         whole = whole.removesuffix("\n").removesuffix(end)
     return whole[len(opening) :]
 

@@ -16,5 +16,5 @@ def test_it_runs_without_a_gpu():
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
     assert "all checks passed" in ended.stdout
-    assert ended.stdout.count("ok    ") == 10
+    assert ended.stdout.count("ok    ") == 11
     assert "gymnasium" in ended.stdout.partition("\n")[0]
