@@ -71,6 +71,7 @@ def demo() -> list[Task]:
 
 @pytest.mark.network
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # eight whole checks, questions included
 def test_the_demo_tasks_are_sound(demo: list[Task]) -> None:
     for task in demo:
         health = check(task, open_sandbox, run_hidden, make_grader(), repeats=1)
