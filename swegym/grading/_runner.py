@@ -6,6 +6,9 @@ plugin sends every phase of every test through one more pipe, which the commands
 parent counts, and prints one document behind a word that only it and the grader know. It cannot be traced, nor its
 memory and descriptors read, by the child, so nothing that runs there learns the word.
 
+Started as "ahead" (`ahead.py`), the parent has the child import pytest before there is a job, and takes that from a
+named pipe.
+
 Code under test shares the interpreter with the reporter. What it forges *in there* (report classes, the pipe itself) is
 not prevented by this program. Extras (`_questions.py`, `_evidence.py`) are told by the job, loaded before anything of
 the repository, and send facts by the same pipe; what they are worth is for the grader to say.
@@ -16,6 +19,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import selectors
@@ -39,6 +43,7 @@ FACTS = ("answer", "evidence", "key")  # what extras send
 MOST_FACTS, MOST_FACT_BYTES = 50_000, 24 << 20
 AFTERMATH = 2.0  # seconds that a finished session has to end its process
 PR_SET_DUMPABLE = 4
+BLOCKED = ("cacheprovider", "stepwise")  # by "-p no:cacheprovider"
 
 
 class Output:
@@ -133,18 +138,44 @@ def status(phases: list[tuple[str, str]]) -> str:
 
 
 def parent(forked: Any = None) -> None:
-    """Count what the child reports; it is `forked` where it comes from a zygote (`_zygote.py`)."""
+    """Take the job and have it done; the child is `forked` where it comes from a zygote (`_zygote.py`)."""
     job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
+    close_memory()
+    conduct(job, forked or start_child(job["source"]))
+
+
+def parent_ahead() -> None:
+    """Start the child, then wait for the job. Nothing of the repository has run in this machine until it comes."""
+    first = json.loads(sys.stdin.buffer.read().decode("utf-8"))
+    close_memory()
+    started = start_child(first["source"])
+    begin(started[0], first["root"])
+    pipe = Path(first["pipe"])
+    os.mkfifo(pipe, 0o600)
+    with pipe.open("rb") as given:  # returns when the other end is opened
+        pipe.unlink()
+        job = json.loads(given.read().decode("utf-8"))
+    conduct(job, started, begun=True)
+
+
+def close_memory() -> None:
+    """Let no process of this user trace this one, or read its memory and descriptors."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
-    word, source = job.pop("word"), job["source"]
+
+
+def conduct(job: dict[str, Any], child: Any, begun: bool = False) -> None:
+    """Count what the child reports, and print the document."""
+    word = job.pop("word")
     started = time.monotonic()
     private = Path(tempfile.mkdtemp(prefix="pytest-ini-"))
     job["ini"] = str(private / "pytest.ini")
     Path(job["ini"]).write_text(ini_text(job["options"]))
     job["report_word"] = os.urandom(16).hex()  # so that blind writes to every descriptor are not reports
     reports, output = Reports(job.pop("expected"), job["report_word"]), Output()
-    ending, code = run_child(job, forked or start_child(source), reports, output)
+    if not begun:
+        begin(child[0], job["root"])
+    ending, code = run_child(job, child, reports, output)
     shutil.rmtree(private, ignore_errors=True)
     document = {
         "statuses": reports.statuses(),
@@ -197,6 +228,13 @@ def start_child(source: str) -> tuple[Any, int, int, int]:
     os.close(result_write)
     os.close(output_write)
     return child, result_read, output_read, result_write
+
+
+def begin(child: Any, root: str) -> None:
+    """Tell the child which repository it is about, so that it imports pytest from elsewhere."""
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(json.dumps(root).encode("ascii") + b"\n")
+        child.stdin.flush()
 
 
 def run_child(job: dict[str, Any], started: Any, reports: Reports, output: Output) -> tuple[str, int]:
@@ -253,16 +291,20 @@ def ini_text(options: dict[str, str]) -> str:
 
 
 def child() -> int:
+    root = Path(json.loads(sys.stdin.buffer.readline().decode("utf-8"))).resolve()
+    sys.path[:] = [entry for entry in sys.path if entry and root not in (Path(entry).resolve() / "x").parents]
+
+    import pytest  # before any folder of the repository can be imported from
+    from _pytest import config
+
+    for plugin in config.default_plugins:  # as pytest itself would later; what the job blocks is not for import
+        if plugin not in BLOCKED:
+            importlib.import_module(f"_pytest.{plugin}")
     job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.set_inheritable(job["result"], False)
-    root = Path(job["root"]).resolve()
-    sys.path[:] = [entry for entry in sys.path if entry and root not in (Path(entry).resolve() / "x").parents]
-
-    import pytest  # before any folder of the repository can be imported from
-
     os.chdir(root)
     sys.argv = [str(Path(sys.executable).with_name("pytest"))]
     paths = [path for path in job["paths"] if Path(path.split("::")[0]).exists()]
@@ -382,4 +424,7 @@ if __name__ == "__main__":
         load("_zygote", programs["zygote"]).serve(sys.modules["__main__"], programs["supervisor"])
     if sys.argv[-1] == "child":
         sys.exit(child())
-    parent()
+    if sys.argv[-1] == "ahead":
+        parent_ahead()
+    else:
+        parent()

@@ -19,7 +19,6 @@ from typing import Any
 
 CHANNEL, HOME = 3, 5  # as `start_zygote` of the supervisor leaves them
 PR_SET_DUMPABLE = 4
-BLOCKED = ("cacheprovider", "stepwise")  # by the runner's "-p no:cacheprovider": a cold child never imports them
 _REAP_MS = 500
 
 
@@ -30,7 +29,7 @@ def serve(runner: Any, supervisor_text: str) -> None:
     from _pytest import config
 
     for plugin in config.default_plugins:
-        if plugin not in BLOCKED:
+        if plugin not in runner.BLOCKED:
             importlib.import_module(f"_pytest.{plugin}")
     known = frozenset(sys.modules)  # the rest is this program's, and goes before the child begins
     import gc

@@ -23,7 +23,7 @@ from swegym.grading.plain_values import OPAQUE, agrees, decode
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question, Reference
 from swegym.images import store
-from swegym.types import SandboxFactory, Task
+from swegym.types import Sandbox, SandboxFactory, Task
 
 LAYERS = ("seals", "twins", "replay")
 MOST_TURNING = 60  # tests that must turn and are asked in one grading
@@ -176,6 +176,13 @@ def ask(
     """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
     with store.exclusive(reference.gate(task)):
         report = reference.run(task, open_sandbox, changes, inquiry.files, inquiry.keys, inquiry.calls)
+    return read(inquiry, report), report
+
+
+def ask_in(task: Task, inquiry: Inquiry, sandbox: Sandbox) -> tuple[Findings, TestReport]:
+    """As `ask`, in a machine that was made ready for this inquiry."""
+    with store.exclusive(reference.gate(task)):
+        report = reference.run_in(sandbox, task, inquiry.files, inquiry.keys, inquiry.calls)
     return read(inquiry, report), report
 
 

@@ -21,7 +21,7 @@ Ending = Literal["finished", "early", "time", "memory", "disk", "machine", "lost
 
 Fact = tuple[str, str, str, str]
 
-_MARGIN = 30.0  # seconds for the runner itself, beyond the tests' own
+MARGIN = 30.0  # seconds for the runner itself, beyond the tests' own
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def run_hidden(
         "extras": {name: source(f"{name}.py") for name in extras},
         **(facts or {}),
     }
-    given, timeout = json.dumps(job).encode("ascii"), setup.timeout + _MARGIN
-    if hasattr(sandbox, "run_runner"):  # see `swegym.grading.warm`
+    given, timeout = json.dumps(job).encode("ascii"), setup.timeout + MARGIN
+    if hasattr(sandbox, "run_runner"):  # see `swegym.grading.warm` and `swegym.grading.ahead`
         done = sandbox.run_runner(given, timeout)
     else:
         argv = ["python", "-I", "-S", "-B", "-c", source(), "parent"]

@@ -26,7 +26,7 @@ from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.work_tree import write_tree
 from swegym.images import store
-from swegym.types import SandboxFactory, Task
+from swegym.types import Sandbox, SandboxFactory, Task
 
 FORMAT = 3
 MOST_ASKED = 200  # tests of one task that questions are made for
@@ -202,15 +202,28 @@ def run(
     watch: bool = True,
 ) -> TestReport:
     """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts."""
+    with open_sandbox(task.image) as sandbox:
+        write_tree(sandbox, task, changes, files)
+        return run_in(sandbox, task, files, keys, calls, watch=watch)
+
+
+def run_in(
+    sandbox: Sandbox,
+    task: Task,
+    files: Mapping[str, bytes],
+    keys: Collection[str] | None = None,
+    calls: Iterable[dict[str, Any]] = (),
+    *,
+    watch: bool = True,
+) -> TestReport:
+    """As `run`, in a machine that holds the tree and the files already."""
     facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls)}
     extras = ("_evidence", "_questions") if watch else ("_questions",)
     run_files = sorted({test.split("::")[0] for test in task.hidden.expected} & set(files))
     if keys is not None:
         run_files = sorted({key.split("::")[0] for key in keys} & set(files))
     facts["paths"] = run_files  # none, where calls alone are asked: no test file is collected for them
-    with open_sandbox(task.image) as sandbox:
-        write_tree(sandbox, task, changes, files)
-        return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=extras, facts=facts)
+    return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=extras, facts=facts)
 
 
 def answers_of(report: TestReport) -> Answers:

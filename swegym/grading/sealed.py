@@ -16,11 +16,12 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from swegym.errors import GraderError, PatchError, SandboxError, TaskError
 from swegym.grading import evidence, strict
+from swegym.grading.ahead import Ahead, core_is_idle
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.reference import Reference, gate, known_reference, reference_for
@@ -87,13 +88,28 @@ def _asked(
     """The verdict of the tests, and where they all passed, of the questions."""
     if not layers:
         return _tried(task, applied, open_sandbox, seconds, ())[0]
+    known = known_reference(task)
+    idle = known is not None and known.questions and core_is_idle()
+    with Ahead(task, applied, known, open_sandbox, layers) if known and idle else nullcontext() as ahead:
+        return _questioned(task, applied, open_sandbox, seconds, layers, known, ahead)
+
+
+def _questioned(
+    task: Task,
+    applied: AppliedPatch,
+    open_sandbox: SandboxFactory,
+    seconds: dict[str, float],
+    layers: Collection[str],
+    known: Reference | None,
+    ahead: Ahead | None,
+) -> Verdict:
     verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",))
     if verdict.resolved is not True or report is None:
         return _accused(verdict, report, known_reference(task))
     try:
         with _timed(seconds, "ask"):
-            known = known_reference(task) or reference_for(task, open_sandbox)
-            asked = strict.question(task, applied, known, open_sandbox, layers)
+            known = known or reference_for(task, open_sandbox)
+            asked = strict.question(task, applied, known, open_sandbox, layers, ahead.ready() if ahead else None)
         settled = strict.settled(task, verdict, report.facts, known, asked, layers)
         return replace(settled, seconds=dict(seconds))
     except SandboxError as error:

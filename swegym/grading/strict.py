@@ -23,7 +23,7 @@ from swegym.grading.apply import AppliedPatch
 from swegym.grading.asking import Findings, Inquiry
 from swegym.grading.pytest_run import Fact, TestReport
 from swegym.grading.reference import Question, Reference
-from swegym.types import SandboxFactory, Task, Verdict
+from swegym.types import Sandbox, SandboxFactory, Task, Verdict
 
 LAYERS = ("identity", *asking.LAYERS)
 _TRIES = 2
@@ -42,13 +42,39 @@ class Asked:
     left: tuple[Question, ...] = ()  # what is still to be asked among twins
 
 
-def question(
-    task: Task, applied: AppliedPatch, known: Reference, open_sandbox: SandboxFactory, layers: Collection[str] = LAYERS
-) -> Asked:
-    """Ask a patch all that the layers and the reference allow."""
-    chosen = asking.choose(task, known, random.SystemRandom())
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run of questions. It is drawn anew for each grading, and knows nothing of the patch."""
+
+    questions: Sequence[Question]
+    layers: Sequence[str]
+    twins_only: bool
+    inquiry: Inquiry
+
+
+def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan:
+    """The first run of questions."""
     used = [layer for layer in asking.LAYERS if layer in layers]
-    first = _confirmed(task, applied, chosen, used, open_sandbox, twins_only=False)
+    return _plan(task, asking.choose(task, known, random.SystemRandom()), used)
+
+
+def _plan(task: Task, questions: Sequence[Question], layers: Sequence[str], twins_only: bool = False) -> Plan:
+    inquiry = asking.prepare(task, questions, layers, twins_only=twins_only)
+    return Plan(questions, layers, twins_only, inquiry)
+
+
+def question(
+    task: Task,
+    applied: AppliedPatch,
+    known: Reference,
+    open_sandbox: SandboxFactory,
+    layers: Collection[str] = LAYERS,
+    ready: tuple[Plan, Sandbox] | None = None,
+) -> Asked:
+    """Ask a patch all that the layers and the reference allow; first by a plan with its machine, if they are ready."""
+    first_plan, machine = ready or (plan(task, known, layers), None)
+    used = first_plan.layers
+    first = _confirmed(task, applied, first_plan, open_sandbox, machine)
     if first.trouble or first.tampering:
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
@@ -58,30 +84,25 @@ def question(
         return replace(first, tampering=shown[:_MOST_SHOWN])
     if not (silent or first.left) or "twins" not in used:
         return first
-    second = _confirmed(task, applied, [*silent, *first.left], used, open_sandbox, twins_only=True)
+    among_twins = _plan(task, [*silent, *first.left], used, twins_only=True)
+    second = _confirmed(task, applied, among_twins, open_sandbox)
     counts = {layer: count + (second.counts or {}).get(layer, 0) for layer, count in (first.counts or {}).items()}
     return replace(second, counts=counts, facts=first.facts + second.facts)
 
 
 def _confirmed(
-    task: Task,
-    applied: AppliedPatch,
-    questions: Sequence[Question],
-    layers: Sequence[str],
-    open_sandbox: SandboxFactory,
-    *,
-    twins_only: bool,
+    task: Task, applied: AppliedPatch, planned: Plan, open_sandbox: SandboxFactory, machine: Sandbox | None = None
 ) -> Asked:
     """One run of questions, and another one, made anew, where chance could explain what was found."""
-    inquiry = asking.prepare(task, questions, layers, twins_only=twins_only)
+    inquiry = planned.inquiry
     if inquiry.empty:
         return Asked(counts={}, left=inquiry.left)
-    first, report, trouble = _asked(task, applied, inquiry, open_sandbox)
+    first, report, trouble = _asked(task, applied, inquiry, open_sandbox, machine)
     if first is None or report is None:
         return Asked(trouble=trouble)
     tampering, facts = list(first.contradictions), report.facts
     if first.doubts and not tampering:
-        again = asking.prepare(task, questions, layers, twins_only=twins_only)
+        again = asking.prepare(task, planned.questions, planned.layers, twins_only=planned.twins_only)
         second, report, trouble = _asked(task, applied, again, open_sandbox)
         if second is None or report is None:
             return Asked(trouble=trouble)
@@ -93,11 +114,17 @@ def _confirmed(
 
 
 def _asked(
-    task: Task, applied: AppliedPatch, inquiry: Inquiry, open_sandbox: SandboxFactory
+    task: Task,
+    applied: AppliedPatch,
+    inquiry: Inquiry,
+    open_sandbox: SandboxFactory,
+    machine: Sandbox | None = None,
 ) -> tuple[Findings | None, TestReport | None, str]:
     trouble = ""
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         try:
+            if machine is not None and attempt == 0:
+                return *asking.ask_in(task, inquiry, machine), ""
             return *asking.ask(task, applied.changes, inquiry, open_sandbox), ""
         except SandboxError as error:
             trouble = str(error)

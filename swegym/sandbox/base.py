@@ -40,6 +40,7 @@ MOST_READ = 256 << 20  # bytes of one file
 _CARRIERS = {"third_party", "site-packages", "dist-packages"}
 _DEEP = 3  # folders in folders of a program that are looked at
 _PACKAGES = ("lib*/python3*/*-packages", "python3*/*-packages", "lib*/pypy3*/*-packages", "pypy3*/*-packages")
+_WHEELS = ("lib*/python3*/ensurepip/_bundled", "python3*/ensurepip/_bundled", "share/python-wheels")
 _FOLDERS = {"home/agent": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "run": 0o755, "opt": 0o755, "testbed": 0o755}
 
 
@@ -178,13 +179,16 @@ def _bundles(folder: str) -> tuple[str, ...]:
 
 
 def _masks(binds: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What of these mounts is shown empty: installed packages wherever they lie, and a conda prefix's caches."""
+    """What of these mounts is shown empty: installed packages wherever they lie, wheels, and a conda prefix's caches.
+
+    The wheel of pip holds copies of some twenty packages, any of which may be the one that a task is about.
+    """
     masks = ["/usr/local"] if Path("/usr/local").is_dir() else []
     for source, inside in binds:
         masks += [f"{inside}/lib/{bundle}" for bundle in _bundles(f"{source}/lib")]
         if Path(source).name == "lib":
             masks += [f"{inside}/{bundle}" for bundle in _bundles(source)]
-        for pattern in (*_PACKAGES, "pkgs", "envs"):
+        for pattern in (*_PACKAGES, *_WHEELS, "pkgs", "envs"):
             for found in Path(source).glob(pattern):
                 if found.is_dir() and not found.is_symlink():
                     masks.append(f"{inside}/{found.relative_to(source)}")
