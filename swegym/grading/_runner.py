@@ -2,9 +2,9 @@
 
 It is started twice from its source text: as the parent (`python -I -S -B`: no site-packages, nothing of the repository)
 and, by the parent, as the child that is pytest. The child's stdin, stdout and stderr are the parent's pipes; a reporter
-plugin sends every phase of every test through one more pipe, which the commands that tests start do not inherit. The
-parent counts, and prints one document behind a word that only it and the grader know. It cannot be traced, nor its
-memory and descriptors read, by the child, so nothing that runs there learns the word.
+plugin (`_reporter.py`) sends every phase of every test through one more pipe, which the commands that tests start do
+not inherit. The parent counts, and prints one document behind a word that only it and the grader know. It cannot be
+traced, nor its memory and descriptors read, by the child, so nothing that runs there learns the word.
 
 Started as "ahead" (`ahead.py`), the parent has the child import pytest before there is a job, and takes that from a
 named pipe.
@@ -305,6 +305,7 @@ def child() -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.set_inheritable(job["result"], False)
+    style = job.get("traceback", "short")
     os.chdir(root)
     sys.argv = [str(Path(sys.executable).with_name("pytest"))]
     paths = [path for path in job["paths"] if Path(path.split("::")[0]).exists()]
@@ -316,16 +317,15 @@ def child() -> int:
         "--confcutdir",
         str(root),
         "-q",
-        "--tb=short",
+        f"--tb={style}",
         "--color=no",
         "-rfE",
     ]
     arguments += ["-p", "no:cacheprovider", "--continue-on-collection-errors", *import_mode(paths)]
     for plugin in job["plugins"]:
         arguments += ["-p", plugin]
-    reporter = make_reporter(
-        pytest, job["result"], job["report_word"], [str(root / folder) for folder in job["pythonpath"]]
-    )
+    folders = [str(root / folder) for folder in job["pythonpath"]]
+    reporter = load("_reporter", job["reporter"]).make(pytest, job, folders, style)
     extras = [load(name, text).install(pytest, job, reporter.send) for name, text in job["extras"].items()]
     for extra in extras:
         extra.begin()
@@ -347,74 +347,6 @@ def import_mode(paths: list[str]) -> list[str]:
     """The option for files of one name outside packages, which pytest's default cannot import; else none."""
     outside = [Path(path).name for path in paths if not Path(path).with_name("__init__.py").exists()]
     return [] if len(set(outside)) == len(outside) else ["--import-mode=importlib"]
-
-
-def recording(name: str, function: Any, said: list[str]) -> Any:
-    def record(*arguments: Any, **keywords: Any) -> Any:
-        said.append(name)
-        return function(*arguments, **keywords)
-
-    return record
-
-
-def make_reporter(pytest: Any, descriptor: int, word: str, folders: list[str]) -> Any:
-    process, write, dumps = os.getpid(), os.write, json.dumps
-
-    class Reporter:
-        def __init__(self) -> None:
-            self.unsaid: set[str] = set()  # tests of unittest that ended without a result
-            self.marked: set[str] = set()  # tests of unittest that failed, and are marked to fail
-            self.called: set[str] = set()  # tests in which pytest.xfail() was called
-
-        def send(self, kind: str, name: str, phase: str, outcome: str) -> None:
-            if os.getpid() != process:
-                return  # a fork of a test
-            line = (dumps([word, kind, name, phase, outcome]) + "\n").encode("ascii")
-            while line:
-                line = line[write(descriptor, line) :]
-
-        def pytest_load_initial_conftests(self, early_config: Any) -> None:
-            sys.path.extend(folders)
-
-        def pytest_runtest_logreport(self, report: Any) -> None:
-            outcome = report.outcome
-            if type(report).__name__ != "TestReport":  # a subtest: its failure counts, the test's own report follows
-                if outcome == "failed":
-                    self.send("test", report.nodeid, "call", outcome)
-                return
-            if outcome == "skipped" and getattr(report, "wasxfail", None) is not None:
-                outcome = "skipped" if report.nodeid in self.called - self.marked else "xfailed"
-            if report.when == "call" and report.nodeid in self.unsaid:
-                outcome = "failed"
-            if outcome in ("passed", "failed", "skipped", "xfailed"):
-                self.send("test", report.nodeid, report.when, outcome)
-
-        @pytest.hookimpl(hookwrapper=True)  # type: ignore[untyped-decorator]
-        def pytest_runtest_call(self, item: Any) -> Any:
-            """Unittest drops an exception of its own that means "stop here", and calls the test neither."""
-            said: list[str] = []
-            for name in ("addSuccess", "addExpectedFailure") if hasattr(item, "addSuccess") else ():
-                setattr(item, name, recording(name, getattr(item, name), said))
-            outcome = yield
-            if hasattr(item, "addSuccess"):
-                if not said and not outcome.excinfo and not getattr(item, "_excinfo", None):
-                    self.unsaid.add(item.nodeid)
-                if "addExpectedFailure" in said:
-                    self.marked.add(item.nodeid)
-
-        @pytest.hookimpl(hookwrapper=True)  # type: ignore[untyped-decorator]
-        def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
-            yield
-            # A mark with run=False is carried out by the same exception.
-            unrun = any(mark.kwargs.get("run") is False for mark in item.iter_markers("xfail"))
-            if call.excinfo is not None and isinstance(call.excinfo.value, pytest.xfail.Exception) and not unrun:
-                self.called.add(item.nodeid)
-
-        def pytest_collectreport(self, report: Any) -> None:
-            if report.outcome == "failed":
-                self.send("broken", report.nodeid, "", "")
-
-    return Reporter()
 
 
 if __name__ == "__main__":

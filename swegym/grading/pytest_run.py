@@ -75,6 +75,7 @@ def run_hidden(
     job = {
         "word": word,
         "source": source(),
+        "reporter": source("_reporter.py"),
         "root": workdir,
         "paths": wanted,
         "expected": expected,

@@ -24,6 +24,23 @@ def run(sandbox):
     return run
 
 
+LONG = """
+import pytest
+
+@pytest.mark.parametrize("n", range(300))
+def test_all(n):
+    left = n
+    assert left < 0
+"""
+
+
+def test_the_first_failures_have_tracebacks_and_hundreds_more_have_a_line_each(run):
+    report = run({"checks/test_all.py": LONG})
+    assert set(report.statuses.values()) == {"failed"} and len(report.statuses) == 300
+    assert report.output.count("in test_all\n    assert left < 0\n") == 40
+    assert "checks/test_all.py::test_all[299] - assert 299 < 0" in report.output
+
+
 def test_every_status(run):
     report = run(
         {
