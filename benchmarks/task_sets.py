@@ -30,7 +30,7 @@ from swegym.tasks.build import build
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="pypi")
-    parser.add_argument("--attempts", type=int, default=1)
+    parser.add_argument("--attempts", type=int, default=1, help="of repair at each task; 0: build and disk only")
     parser.add_argument("--limit", type=int, default=None)
     arguments = parser.parse_args()
     downloads = paths.downloads()
@@ -40,7 +40,8 @@ def main() -> None:
         os.environ["SWEGYM_HOME"] = store
         chosen = load_task_set(arguments.set).select((), arguments.limit)
         found = {"set": chosen.name, "tasks": len(chosen), **build_cold(chosen), **disk(chosen)}
-        found["repair"] = solved(chosen, arguments.attempts, Path(store) / "run")
+        if arguments.attempts:
+            found["repair"] = solved(chosen, arguments.attempts, Path(store) / "run")
     write_results(f"task_sets-{arguments.set}", found)
 
 
