@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from swegym.errors import GraderError, PatchError, SandboxError, TaskError
 from swegym.grading import evidence, strict
 from swegym.grading.apply import AppliedPatch, apply_patch
+from swegym.grading.listed_tests import by_pytest
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.reference import Reference, gate, known_reference, reference_for
 from swegym.grading.work_tree import write_tree
@@ -92,9 +93,10 @@ def _asked(
         return _accused(verdict, report, known_reference(task))
     try:
         with _timed(seconds, "ask"):
-            known = known_reference(task) or reference_for(task, open_sandbox)
-            asked = strict.question(task, applied, known, open_sandbox, layers)
-        settled = strict.settled(task, verdict, report.facts, known, asked, layers)
+            named = by_pytest(task)
+            known = known_reference(named) or reference_for(named, open_sandbox)
+            asked = strict.question(named, applied, known, open_sandbox, layers)
+        settled = strict.settled(named, verdict, report.facts, known, asked, layers)
         return replace(settled, seconds=dict(seconds))
     except SandboxError as error:
         reason = f"its tests passed, but the sandbox in which it is questioned failed: {error}"
