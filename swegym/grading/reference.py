@@ -28,7 +28,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import SandboxFactory, Task
 
-FORMAT = 3
+FORMAT = 4
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 PATIENCE = 4  # times the tests' own limit: copies of tests run beside them
@@ -227,9 +227,13 @@ def run(
     calls: Iterable[dict[str, Any]] = (),
     *,
     watch: bool = True,
+    choices: Mapping[str, Any] | None = None,
 ) -> TestReport:
-    """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts."""
-    facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls)}
+    """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts.
+
+    `choices` (key -> site -> literals for each answer in order) are put to the answers: which they are equal to.
+    """
+    facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls), "choices": choices}
     extras = ("_evidence", "_questions") if watch else ("_questions",)
     run_files = sorted({test.split("::")[0] for test in task.hidden.expected} & set(files))
     if keys is not None:

@@ -12,8 +12,9 @@ can compare is asked through twins instead.
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +49,7 @@ def question(
     """Ask a patch all that the layers and the reference allow."""
     chosen = asking.choose(task, known, random.SystemRandom())
     used = [layer for layer in asking.LAYERS if layer in layers]
-    first = _confirmed(task, applied, chosen, used, open_sandbox, twins_only=False)
+    first = _confirmed(task, applied, functools.partial(asking.prepare, task, chosen, used), open_sandbox)
     if first.trouble or first.tampering:
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
@@ -56,24 +57,26 @@ def question(
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])
-    if not (silent or first.left) or "twins" not in used:
-        return first
-    second = _confirmed(task, applied, [*silent, *first.left], used, open_sandbox, twins_only=True)
-    counts = {layer: count + (second.counts or {}).get(layer, 0) for layer, count in (first.counts or {}).items()}
-    return replace(second, counts=counts, facts=first.facts + second.facts)
+    stages = []
+    if silent and "seals" in used:
+        stages.append(functools.partial(asking.prepare_among, task, silent))
+    if (silent or first.left) and "twins" in used:
+        stages.append(functools.partial(asking.prepare, task, [*silent, *first.left], used, twins_only=True))
+    for make in stages:
+        first = _added(first, _confirmed(task, applied, make, open_sandbox))
+        if first.trouble or first.tampering:
+            break
+    return first
 
 
-def _confirmed(
-    task: Task,
-    applied: AppliedPatch,
-    questions: Sequence[Question],
-    layers: Sequence[str],
-    open_sandbox: SandboxFactory,
-    *,
-    twins_only: bool,
-) -> Asked:
+def _added(before: Asked, later: Asked) -> Asked:
+    counts = {layer: count + (later.counts or {}).get(layer, 0) for layer, count in (before.counts or {}).items()}
+    return replace(later, counts=counts, facts=before.facts + later.facts)
+
+
+def _confirmed(task: Task, applied: AppliedPatch, make: Callable[[], Inquiry], open_sandbox: SandboxFactory) -> Asked:
     """One run of questions, and another one, made anew, where chance could explain what was found."""
-    inquiry = asking.prepare(task, questions, layers, twins_only=twins_only)
+    inquiry = make()
     if inquiry.empty:
         return Asked(counts={}, left=inquiry.left)
     first, report, trouble = _asked(task, applied, inquiry, open_sandbox)
@@ -81,8 +84,7 @@ def _confirmed(
         return Asked(trouble=trouble)
     tampering, facts = list(first.contradictions), report.facts
     if first.doubts and not tampering:
-        again = asking.prepare(task, questions, layers, twins_only=twins_only)
-        second, report, trouble = _asked(task, applied, again, open_sandbox)
+        second, report, trouble = _asked(task, applied, make(), open_sandbox)
         if second is None or report is None:
             return Asked(trouble=trouble)
         before = set(map(_subject, first.doubts))

@@ -307,7 +307,8 @@ def _equal_to_their_answers(
     is the only case in which answers enter a machine. What has no literal (an infinity) is believed.
     """
     source = random.SystemRandom()
-    placed = {call: found for call in calls if (found := _among_others(call.answer, source)) is not None}
+    found = {call: twins.among_neighbours(decode(call.answer), source) for call in calls}
+    placed = {call: choice for call, choice in found.items() if choice is not None}
     asked = [
         (call.imports, call.setup, f"[bool(({call.expression}) == _other) for _other in [{', '.join(literals)}]]")
         for call, (literals, _) in placed.items()
@@ -319,17 +320,6 @@ def _equal_to_their_answers(
         if number not in given or decode(given[number]) != wanted
     }
     return [call for call in calls if call not in wrong]
-
-
-def _among_others(answer: str, source: random.Random) -> tuple[list[str], list[bool]] | None:
-    """The literal of an answer among some near it, in random order, and which of them it is."""
-    literal = ast.parse(repr(decode(answer)), mode="eval").body
-    if any(isinstance(node, ast.Name) and node.id in ("inf", "nan") for node in ast.walk(literal)):
-        return None
-    steps = [step for step in range(1, twins.STEPS + 1) if twins.changed(literal, step) is not None]
-    others = {step: twins.changed(literal, step) or ast.Constant(step) for step in steps or range(1, twins.SHOWN + 1)}
-    order = twins.shuffled(twins.window(list(others), source), source)
-    return [ast.unparse(others.get(step, literal)) for step in order], [step == 0 for step in order]
 
 
 def _of_its_own(text: str | None) -> bool:
