@@ -79,6 +79,8 @@ class Questions:
         self._wanted = None if job.get("keys") is None else frozenset(job["keys"])
         self._calls: list[dict[str, Any]] = job.get("calls", [])
         self._folders: list[str] = [job["root"] + "/" + folder for folder in job["pythonpath"]]
+        self._choices: dict[str, dict[str, list[list[str]]]] = job.get("choices") or {}
+        self._keys: dict[str, str] = {}
         self._current = ""
         self._counts: dict[tuple[str, int], int] = {}
 
@@ -114,6 +116,7 @@ class Questions:
             key = key_of(item)
             if self._wanted is None or key in self._wanted:
                 kept.append(item)
+                self._keys[item.nodeid] = key
                 self._send("key", item.nodeid, key, "")
         items[:] = kept
 
@@ -121,6 +124,14 @@ class Questions:
         self._current = nodeid
 
     def ask(self, number: int, value: Any) -> bool:
+        """Take an answer; where there are choices for it, which of them it is equal to."""
+        choices = self._choices.get(self._keys.get(self._current, ""), {}).get(str(number), [])
+        count = self._counts.get((self._current, number), 0)
+        if count < len(choices):
+            try:
+                value = [bool(value == eval(other, {})) for other in choices[count]]
+            except Exception as error:  # of the value's own comparison
+                value = error
         self._answer(number, packed(value))
         return True
 

@@ -22,6 +22,7 @@ from swegym.grading.apply import Change
 from swegym.grading.plain_values import OPAQUE, agrees, decode
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question, Reference
+from swegym.grading.twins import among_neighbours
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
@@ -31,6 +32,9 @@ STAYING = 6  # and tests that must go on passing
 FAR = 2  # of these from files in which no test must turn
 CALLED = 30  # and of the latter only by their calls, which cost next to nothing
 MOST_CALLS = 60
+
+
+Choice = tuple[list[str], list[bool]]  # literals, and which of them an answer must be equal to
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Inquiry:
     twinned: Mapping[str, Mapping[str, int]]  # key -> key of a copy -> 0 for the test, else the twin's number
     called: Mapping[str, Question]
     calls: Sequence[dict[str, Any]]
+    among: Mapping[str, Mapping[str, list[Choice]]] = field(default_factory=dict)  # key -> site -> for each answer
     left: tuple[Question, ...] = ()  # to be asked among twins in another run: their function stands sealed in this one
 
     @property
@@ -124,7 +129,26 @@ def prepare(
     calls = [group for path in sorted({question.path for question in called.values()}) for group in
              _calls(task, path, called)]  # fmt: skip
     files = {**question_files.other_files(task, files), **files}
-    return Inquiry(files, frozenset(keys), sealed, twinned, called, calls, tuple(left))
+    return Inquiry(files, frozenset(keys), sealed, twinned, called, calls, left=tuple(left))
+
+
+def prepare_among(task: Task, questions: Iterable[Question]) -> Inquiry:
+    """A run that puts to answers nobody can compare the right one and some near it: of which are they equals?
+
+    Each answer has choices of its own, so that who knows one of a test's answers does not know the others by it.
+    """
+    source = random.SystemRandom()
+    among = {}
+    for question in questions:
+        found = {}
+        for number, check in question.seals.items():
+            choices = [among_neighbours(decode(answer), source) for answer in check["answers"]]
+            if (check["form"], check["operator"]) == ("equal", "==") and None not in choices:
+                found[number] = [choice for choice in choices if choice is not None]
+        if found:
+            among[question.key] = found
+    asked = [question for question in questions if question.key in among]
+    return replace(prepare(task, asked, ["seals"]), among=among)
 
 
 def _file(
@@ -175,7 +199,18 @@ def ask(
 ) -> tuple[Findings, TestReport]:
     """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
     with store.exclusive(reference.gate(task)):
-        report = reference.run(task, open_sandbox, changes, inquiry.files, inquiry.keys, inquiry.calls)
+        report = reference.run(
+            task,
+            open_sandbox,
+            changes,
+            inquiry.files,
+            inquiry.keys,
+            inquiry.calls,
+            choices={
+                key: {number: [literals for literals, _ in choices] for number, choices in sites.items()}
+                for key, sites in inquiry.among.items()
+            },
+        )
     return read(inquiry, report), report
 
 
@@ -191,7 +226,9 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
     answers, statuses = reference.answers_of(report), reference.statuses_of(report)
     contradictions, doubts, opaque = [], [], []
     for key, question in inquiry.sealed.items():
-        wrong, silent = _unlike(question.seals, answers.get(key, {}))
+        among, given = inquiry.among.get(key, {}), answers.get(key, {})
+        wrong, silent = _unlike({site: check for site, check in question.seals.items() if site not in among}, given)
+        wrong = wrong or _unequal(among, given)
         if silent:
             opaque.append(key)
         if wrong:
@@ -219,6 +256,15 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
     return Findings(tuple(contradictions), tuple(doubts), tuple(dict.fromkeys(opaque)), counts)
 
 
+def _unequal(among: Mapping[str, list[Choice]], answers: Mapping[str, list[str]]) -> str:
+    """Names a site where answers were not equal to the right choices and no others, or were left out; "" for none."""
+    for number, choices in among.items():
+        said = [decode(text) for text in answers.get(number, [])][: len(choices)]
+        if said != [truth for _, truth in choices]:
+            return f"site {number}, where other answers stand beside the right one"
+    return ""
+
+
 def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tuple[str, bool]:
     """("site 3" or "", whether a site was answered opaquely): answers against those of the reference fix."""
     wrong, silent = "", False
@@ -238,4 +284,5 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
                 silent = True
             elif not agrees(check, answer, expected):
                 wrong = wrong or f"site {number}"
+                break  # the rest may be costly to read, and says no more
     return wrong, silent

@@ -28,8 +28,9 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 3
+FORMAT = 4
 MOST_ASKED = 200  # tests of one task that questions are made for
+_NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 PATIENCE = 4  # times the tests' own limit: copies of tests run beside them
 
 Answers = dict[str, dict[str, list[str]]]  # test key -> site number -> what was answered, in order
@@ -140,27 +141,50 @@ def key_of(task: Task) -> str:
 def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
     """Ask the reference fix and the base. A fix that fails its tests has no questions.
 
+    A task that seems to have few questions pays whoever forges. So where the fix failed a test in any of the runs, as
+    on a host that has no memory or processes left, all is taken once more, and what asks more is kept.
+
     Raises SandboxError: a machine failed, or the reference fix did not come to an end, as on a busy host. That is kept
-    for nobody: a task that seems to have no questions pays whoever forges.
+    for nobody.
     """
     if task.tests.runner != "pytest":
-        return Reference({}, problem=f"its tests are run by a {task.tests.runner}, not by pytest")
+        return Reference({}, problem=f"its tests are run by a {task.tests.runner}, and none is one that pytest can run")
+    first, steady = _taken(task, open_sandbox)
+    if steady:
+        return first
+    again, _ = _taken(task, open_sandbox)
+    return max(first, again, key=_extent)
+
+
+def _extent(known: Reference) -> tuple[int, int]:
+    """How much can be asked: tests, and sites."""
+    asked = known.questions.values()
+    sites = sum(len(question.seals) + len(question.calls) + len(question.twin_steps) for question in asked)
+    return len(known.questions), sites
+
+
+def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
+    """A reference, and whether the reference fix passed every test in every run of its taking."""
     task = replace(task, tests=replace(task.tests, timeout=PATIENCE * task.tests.timeout))
     try:
         fix = apply_patch(task, task.gold_patch).changes
     except TaskError as error:
-        return Reference({}, problem=str(error))
+        return Reference({}, problem=str(error)), True
     trees = {
         path: tree for path in question_files.test_paths(task) if (tree := expectations.parse(task.hidden.files[path]))
     }
     twinned = question_files.with_all_twins(task, trees)
     plain = run(task, open_sandbox, fix, {**task.hidden.files, **twinned.files}, watch=True)
+    if plain.ending == "early" and _NO_PYTEST in plain.output:
+        return Reference({}, problem="pytest, which would ask, is not installed there"), True
     _must_end(plain)
     keys = {node: key for kind, node, key, _ in plain.facts if kind == "key"}
     good = [test for test in task.hidden.expected if plain.statuses.get(test) == "passed" and test in keys]
     usual = evidence.usual(plain.facts)
-    if len(good) < len(task.hidden.expected) and not good:
-        return Reference({}, usual, "no expected test passes with the reference fix")
+    if not good:
+        return Reference({}, usual, "no expected test passes with the reference fix"), False
+    listed = [test for test in task.hidden.expected if "::" in test]  # others are a command's names
+    steady = all(plain.statuses.get(test) in ("passed", "xfailed") for test in listed)
     good = good[:MOST_ASKED]
     statuses_by_key = {keys[node]: status for node, status in plain.statuses.items() if node in keys}
     wanted = {keys[test] for test in good}
@@ -180,7 +204,10 @@ def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
         question = Question(question.key, question.seals, question.calls, site, steps, question.tells)
         if question.covered:
             questions[test] = question
-    return Reference(questions, usual)
+    readable = [key for key in wanted if key.split("::")[0] in final.checks]
+    for statuses in map(statuses_of, (asked, again)):
+        steady = steady and all(statuses.get(key) == "passed" for key in readable)
+    return Reference(questions, usual), steady
 
 
 def _must_end(report: TestReport) -> None:
@@ -200,11 +227,15 @@ def run(
     calls: Iterable[dict[str, Any]] = (),
     *,
     watch: bool = True,
+    choices: Mapping[str, Any] | None = None,
 ) -> TestReport:
-    """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts."""
+    """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts.
+
+    `choices` (key -> site -> literals for each answer in order) are put to the answers: which they are equal to.
+    """
     with open_sandbox(task.image) as sandbox:
         write_tree(sandbox, task, changes, files)
-        return run_in(sandbox, task, files, keys, calls, watch=watch)
+        return run_in(sandbox, task, files, keys, calls, watch=watch, choices=choices)
 
 
 def run_in(
@@ -215,9 +246,10 @@ def run_in(
     calls: Iterable[dict[str, Any]] = (),
     *,
     watch: bool = True,
+    choices: Mapping[str, Any] | None = None,
 ) -> TestReport:
     """As `run`, in a machine that holds the tree and the files already."""
-    facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls)}
+    facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls), "choices": choices}
     extras = ("_evidence", "_questions") if watch else ("_questions",)
     run_files = sorted({test.split("::")[0] for test in task.hidden.expected} & set(files))
     if keys is not None:

@@ -2,12 +2,13 @@
 
 A path that the reference fix touches always counts, whatever its name. Otherwise these do not: what belongs to the
 hidden tests, test configuration, what the interpreter reads when it starts, compiled code, and new modules that shadow
-the standard library, the test tools or the hidden tests' own packages. All else is applied: sources, new files,
-renames, modes, binaries, build files, added tests.
+the standard library, the test tools, the hidden tests' own packages or a library that the hidden tests import. All else
+is applied: sources, new files, renames, modes, binaries, build files, added tests.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import posixpath
 import sys
@@ -90,6 +91,7 @@ def rules_for(task: Task) -> PathRules:
         task.base_commit,
         task.gold_patch,
         tuple(task.hidden.files),
+        _imported(tuple(data for path, data in task.hidden.files.items() if path.endswith(".py"))),
         task.hidden.owned,
         (".", *task.tests.pythonpath),
         task.tests.plugins,
@@ -103,6 +105,7 @@ def _rules(
     commit: str,
     gold_patch: str,
     hidden: tuple[str, ...],
+    imported: frozenset[str],
     owned: tuple[str, ...],
     pythonpath: tuple[str, ...],
     plugins: tuple[str, ...],
@@ -127,6 +130,7 @@ def _rules(
             reference = scratch.staged()
     roots = tuple(dict.fromkeys(_folder(root) for root in pythonpath))
     owned = tuple(_folder(folder) for folder in owned if _folder(folder))
+    present = {top.split(".")[0] for root in roots for top in _tops(root, (*base, *reference))}
     return PathRules(
         base,
         links,
@@ -138,8 +142,26 @@ def _rules(
         frozenset(sys.stdlib_module_names)
         | _TEST_TOOLS
         | {plugin.split(".")[0] for plugin in plugins}
+        | (imported - present)
         | {top.split(".")[0] for root in roots for top in _tops(root, (*hidden, *owned))},
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _imported(sources: tuple[bytes, ...]) -> frozenset[str]:
+    """The top-level modules that test files import."""
+    names: set[str] = set()
+    for source in sources:
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):  # of another Python
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return frozenset(names)
 
 
 def _folder(path: str) -> str:

@@ -23,6 +23,7 @@ from swegym.errors import GraderError, PatchError, SandboxError, TaskError
 from swegym.grading import evidence, strict
 from swegym.grading.ahead import Ahead, core_is_idle
 from swegym.grading.apply import AppliedPatch, apply_patch
+from swegym.grading.listed_tests import by_pytest
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.reference import Reference, gate, known_reference, reference_for
 from swegym.grading.work_tree import write_tree
@@ -88,14 +89,16 @@ def _asked(
     """The verdict of the tests, and where they all passed, of the questions."""
     if not layers:
         return _tried(task, applied, open_sandbox, seconds, ())[0]
-    known = known_reference(task)
+    named = by_pytest(task)
+    known = known_reference(named)
     idle = known is not None and known.questions and core_is_idle()
-    with Ahead(task, applied, known, open_sandbox, layers) if known and idle else nullcontext() as ahead:
-        return _questioned(task, applied, open_sandbox, seconds, layers, known, ahead)
+    with Ahead(named, applied, known, open_sandbox, layers) if known and idle else nullcontext() as ahead:
+        return _questioned(task, named, applied, open_sandbox, seconds, layers, known, ahead)
 
 
 def _questioned(
     task: Task,
+    named: Task,
     applied: AppliedPatch,
     open_sandbox: SandboxFactory,
     seconds: dict[str, float],
@@ -103,14 +106,15 @@ def _questioned(
     known: Reference | None,
     ahead: Ahead | None,
 ) -> Verdict:
+    """`named` is the task with its tests by names that pytest knows; `known` the reference, if it was taken before."""
     verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",))
     if verdict.resolved is not True or report is None:
-        return _accused(verdict, report, known_reference(task))
+        return _accused(verdict, report, known)
     try:
         with _timed(seconds, "ask"):
-            known = known or reference_for(task, open_sandbox)
-            asked = strict.question(task, applied, known, open_sandbox, layers, ahead.ready() if ahead else None)
-        settled = strict.settled(task, verdict, report.facts, known, asked, layers)
+            known = known or reference_for(named, open_sandbox)
+            asked = strict.question(named, applied, known, open_sandbox, layers, ahead.ready() if ahead else None)
+        settled = strict.settled(named, verdict, report.facts, known, asked, layers)
         return replace(settled, seconds=dict(seconds))
     except SandboxError as error:
         reason = f"its tests passed, but the sandbox in which it is questioned failed: {error}"

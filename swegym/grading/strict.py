@@ -12,8 +12,9 @@ can compare is asked through twins instead.
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,21 +47,19 @@ class Asked:
 class Plan:
     """One run of questions. It is drawn anew for each grading, and knows nothing of the patch."""
 
-    questions: Sequence[Question]
     layers: Sequence[str]
-    twins_only: bool
     inquiry: Inquiry
+    again: Callable[[], Inquiry]  # the same questions, made anew
 
 
 def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan:
     """The first run of questions."""
     used = [layer for layer in asking.LAYERS if layer in layers]
-    return _plan(task, asking.choose(task, known, random.SystemRandom()), used)
+    return _plan(used, functools.partial(asking.prepare, task, asking.choose(task, known, random.SystemRandom()), used))
 
 
-def _plan(task: Task, questions: Sequence[Question], layers: Sequence[str], twins_only: bool = False) -> Plan:
-    inquiry = asking.prepare(task, questions, layers, twins_only=twins_only)
-    return Plan(questions, layers, twins_only, inquiry)
+def _plan(layers: Sequence[str], make: Callable[[], Inquiry]) -> Plan:
+    return Plan(layers, make(), make)
 
 
 def question(
@@ -82,12 +81,21 @@ def question(
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])
-    if not (silent or first.left) or "twins" not in used:
-        return first
-    among_twins = _plan(task, [*silent, *first.left], used, twins_only=True)
-    second = _confirmed(task, applied, among_twins, open_sandbox)
-    counts = {layer: count + (second.counts or {}).get(layer, 0) for layer, count in (first.counts or {}).items()}
-    return replace(second, counts=counts, facts=first.facts + second.facts)
+    stages = []
+    if silent and "seals" in used:
+        stages.append(functools.partial(asking.prepare_among, task, silent))
+    if (silent or first.left) and "twins" in used:
+        stages.append(functools.partial(asking.prepare, task, [*silent, *first.left], used, twins_only=True))
+    for make in stages:
+        first = _added(first, _confirmed(task, applied, _plan(used, make), open_sandbox))
+        if first.trouble or first.tampering:
+            break
+    return first
+
+
+def _added(before: Asked, later: Asked) -> Asked:
+    counts = {layer: count + (later.counts or {}).get(layer, 0) for layer, count in (before.counts or {}).items()}
+    return replace(later, counts=counts, facts=before.facts + later.facts)
 
 
 def _confirmed(
@@ -102,8 +110,7 @@ def _confirmed(
         return Asked(trouble=trouble)
     tampering, facts = list(first.contradictions), report.facts
     if first.doubts and not tampering:
-        again = asking.prepare(task, planned.questions, planned.layers, twins_only=planned.twins_only)
-        second, report, trouble = _asked(task, applied, again, open_sandbox)
+        second, report, trouble = _asked(task, applied, planned.again(), open_sandbox)
         if second is None or report is None:
             return Asked(trouble=trouble)
         before = set(map(_subject, first.doubts))

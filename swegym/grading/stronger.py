@@ -25,7 +25,7 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import bindings, expectations, question_files, reference, replay, sealed
+from swegym.grading import bindings, expectations, question_files, reference, replay, sealed, twins
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.bindings import Function
 from swegym.grading.plain_values import OPAQUE, agrees, decode
@@ -255,8 +255,8 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
     """The strict grader, and for what it resolves the task's stronger tests, which are required then.
 
     `integrity["stronger"]` says how many there are and how many did not hold, `integrity["original"]` what the hidden
-    tests alone came to. A call counts as failed if it fails twice; an answer that nobody can compare does not. A task
-    without stronger tests is judged by its hidden tests, and a note says so.
+    tests alone came to. A call counts as failed if it fails twice; an object with an equality of its own must be equal
+    to the answer and to none near it. A task without stronger tests is judged by its hidden tests, and a note says so.
     """
     verdict = sealed.grade(task, patch, open_sandbox)
     made = known(task)
@@ -290,17 +290,39 @@ def failing(task: Task, patch: str, made: Stronger, open_sandbox: SandboxFactory
         asked = [(call.imports, call.setup, call.expression) for call in left]
         with store.exclusive(reference.gate(task)):
             given = answers(task, changes, asked, open_sandbox)
-        left = [call for number, call in enumerate(left) if not _holds(given.get(number), call.answer)]
+            opaque = [call for number, call in enumerate(left) if _of_its_own(given.get(number))]
+            equal = _equal_to_their_answers(task, changes, opaque, open_sandbox) if opaque else []
+        left = [
+            call for number, call in enumerate(left) if not _alike(given.get(number), call.answer) and call not in equal
+        ]
     return left
 
 
-def _holds(text: str | None, wanted: str) -> bool:
-    """Whether an answer counts as right: equal, or an object of a kind of its own."""
-    if text is None:
-        return False
-    return _alike(text, wanted) or _of_its_own(text)
+def _equal_to_their_answers(
+    task: Task, changes: Mapping[str, Change], calls: Sequence[Call], open_sandbox: SandboxFactory
+) -> list[Call]:
+    """Of calls that give an object with an equality of its own, those that are equal to their answer and no other.
+
+    The answer stands among its neighbours, as a test among its twins, so that a guess is right once in four times. This
+    is the only case in which answers enter a machine. What has no literal (an infinity) is believed.
+    """
+    source = random.SystemRandom()
+    found = {call: twins.among_neighbours(decode(call.answer), source) for call in calls}
+    placed = {call: choice for call, choice in found.items() if choice is not None}
+    asked = [
+        (call.imports, call.setup, f"[bool(({call.expression}) == _other) for _other in [{', '.join(literals)}]]")
+        for call, (literals, _) in placed.items()
+    ]
+    given = answers(task, changes, asked, open_sandbox) if asked else {}
+    wrong = {
+        call
+        for number, (call, (_, wanted)) in enumerate(placed.items())
+        if number not in given or decode(given[number]) != wanted
+    }
+    return [call for call in calls if call not in wrong]
 
 
-def _of_its_own(text: str) -> bool:
-    kind, content = json.loads(text)
+def _of_its_own(text: str | None) -> bool:
+    """Whether an answer is an object that nobody can compare, and no exception."""
+    kind, content = json.loads(text) if text is not None else ("none", None)
     return bool(kind == "opaque" and not str(content).endswith(("Error", "Exception")))

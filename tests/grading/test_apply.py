@@ -206,3 +206,17 @@ def test_a_broken_reference_is_the_tasks_fault(task):
     broken = dataclasses.replace(task, gold_patch=GOLD.replace("a - b", "nothing"))
     with pytest.raises(TaskError, match="gold patch"):
         apply_patch(broken, GOLD)
+
+
+def test_a_library_that_only_the_hidden_tests_import_is_not_shadowed(make_task, tmp_path):
+    """What the tree or the reference fix provides may come as a module or as a package; all else is installed."""
+    checks = b"import hamcrest\nfrom numpy.testing import assert_allclose\nimport calc\nimport other\n"
+    task = make_task(hidden={"tests/test_core.py": checks})
+    added = (
+        "diff --git a/other.py b/other.py\nnew file mode 100644\n--- /dev/null\n+++ b/other.py\n@@ -0,0 +1 @@\n+x = 1\n"
+    )
+    task = dataclasses.replace(task, gold_patch=task.gold_patch + added)
+    names = ("hamcrest.py", "numpy/testing.py", "calc/more.py", "other/__init__.py", "free.py")
+    applied = apply_patch(task, patch_of(task, tmp_path, dict.fromkeys(names, b"x = 1\n")))
+    assert set(applied.changes) == {"calc/more.py", "other/__init__.py", "free.py"}
+    assert [note.partition(":")[0] for note in applied.notes] == ["hamcrest.py", "numpy/testing.py"]

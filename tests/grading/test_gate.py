@@ -1,6 +1,7 @@
 """No machine that is asked runs beside one in which tests of the same task run; what a busy host spoils is not kept."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,26 @@ def test_a_reference_that_ran_out_of_time_is_kept_for_nobody(make_task, monkeypa
     with pytest.raises(SandboxError, match="did not come to an end"):
         reference.reference_for(task, sandbox_factory())
     assert reference.known_reference(task) is None
+
+
+def test_a_reference_in_which_a_test_failed_is_taken_once_more(make_task, monkeypatch) -> None:
+    """A host without memory left fails tests of the reference fix, and what is not asked is paid to whoever forges."""
+    task, runs = make_task(issue="no memory"), []
+
+    def starved(*arguments, **keywords) -> TestReport:
+        report = run(*arguments, **keywords)
+        runs.append(report)
+        failed = dict.fromkeys(report.statuses, "failed")
+        return replace(report, statuses=failed) if len(runs) == 2 else report
+
+    run = reference.run
+    monkeypatch.setattr(reference, "run", starved)
+    known = reference.take(task, sandbox_factory())
+    assert len(runs) == 8
+    assert known.coverage(task.hidden.fail_to_pass)["tells"] == 2
+    runs.clear()
+    runs.extend([None, None])
+    assert reference.take(task, sandbox_factory()) == known and len(runs) == 6
 
 
 def _hold(task, waited: list[str]) -> None:

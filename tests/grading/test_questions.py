@@ -202,6 +202,22 @@ def test_an_exception_of_every_kind_is_none():
     assert not agrees({**check, "match": "other"}, raised(*ValueError.__mro__), None)
 
 
+def test_a_class_of_the_name_alone_is_not_the_exception():
+    check = {"form": "raises", "operator": "raises", "names": ["ValueError"]}
+    builtin = raised(*ValueError.__mro__)
+    own = Raised(("shapes.errors.ValueError", "builtins.Exception", "builtins.BaseException"), "")
+    assert agrees(check, builtin, builtin) and not agrees(check, own, builtin)
+    assert agrees(check, own, own)  # the project has an exception of that name, and the fix may move it
+    assert agrees(check, own._replace(names=("shapes.ValueError", *own.names[1:])), own)
+    many = Raised((*own.names, *(f"shapes.{number}Error" for number in range(20))), "")
+    assert not agrees(check, many, own)
+
+
+def test_an_answer_that_is_longer_than_any_is_not_read():
+    keys = [[["int", str(number * ((1 << 61) - 1))], ["none", None]] for number in range(20_000)]
+    assert decode(json.dumps(["dict", keys])) is OPAQUE
+
+
 @pytest.mark.parametrize(
     ("operator", "literal", "right", "wrong"),
     [
@@ -216,3 +232,35 @@ def test_an_exception_of_every_kind_is_none():
 def test_other_comparisons_are_carried_out_outside(operator, literal, right, wrong):
     check = {"form": "compare", "operator": operator, "literal": json.dumps(seals._encoded(literal))}
     assert agrees(check, right, None) and not agrees(check, wrong, None)
+
+
+NAMED = b"""
+import pytest
+from slug import slug
+CASES = {"a": ("A!", "a-secret"), "b": ("B", "b-secret")}
+MORE = {"x": "y-secret"}
+
+@pytest.mark.parametrize("text, expected", CASES.values(), ids=CASES.keys())
+def test_slug(text, expected):
+    assert slug(text) == expected
+
+def test_loop():
+    for text, expected in MORE.items():
+        assert slug(text) == expected
+"""
+
+
+def test_a_table_that_is_a_dict_of_the_module_is_sealed_and_leaves_the_file():
+    sealed = seals.seal(expectations.parse(NAMED), ["test_slug", "test_loop"])
+    assert "secret" not in seals.finished(sealed.tree).decode()
+    assert {name: [check["form"] for check in found.values()] for name, found in sealed.checks.items()} == {
+        "test_slug": ["equal"], "test_loop": ["equal"],
+    }  # fmt: skip
+
+
+def test_a_value_stands_among_its_neighbours():
+    source = random.Random(4)
+    for value in (3, "ab", [1, 2], None, True, {}, ()):
+        literals, truths = twins.among_neighbours(value, source)
+        assert [eval(text) == value for text in literals] == truths and 2 <= len(truths) <= twins.SHOWN + 1
+    assert twins.among_neighbours([float("inf")], source) is None

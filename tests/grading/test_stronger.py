@@ -64,6 +64,36 @@ def test_a_table_of_the_tests_inputs_is_refused_and_the_original_result_is_named
     assert "stronger" in verdict.reason
 
 
+OWN = """
+
+class Own:
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return SAYS
+
+
+def add(a, b):
+    return {(2, 1): 3}.get((a, b), Own(a + b))
+
+
+def halve(a):
+    return a / 2
+"""
+
+
+def test_what_nobody_can_compare_is_asked_among_other_answers(weak, made, tmp_path) -> None:
+    """A table of the tests' inputs that gives a chameleon for all others, and an honest class of its own."""
+    failed = {}
+    for says in ("True", "False", "self.value == other"):
+        folder = tmp_path / says.replace(" ", "")
+        folder.mkdir()
+        text = patch(weak, folder, OWN.replace("SAYS", says))
+        failed[says] = stronger.failing(weak, text, made, sandbox_factory())
+    assert failed == {"True": list(made.calls), "False": list(made.calls), "self.value == other": []}
+
+
 def test_right_fixes_do_not_suffer(weak, made, tmp_path) -> None:
     for text in (
         weak.gold_patch,
