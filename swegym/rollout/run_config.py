@@ -39,7 +39,7 @@ class RunConfig(Config):
     policy_options: dict[str, Any] = Field(default_factory=dict)
     """The student's own settings. Never a key or a password: those come from the environment."""
     policy_version: str = ""
-    """Names the student's state, e.g. a checkpoint."""
+    """Names the student's state, e.g. a checkpoint; the model that `policy_options` name if left out."""
     attempts: int = Field(1, ge=1)
     """Plain attempts at each task."""
     guide: str = "never"
@@ -96,6 +96,13 @@ class RunConfig(Config):
         if not re.fullmatch(r"start|feedback|takeover(:\d+)?", hint_at):
             raise ValueError("no such place; use start, feedback, takeover or takeover:N")
         return hint_at
+
+    @property
+    def version(self) -> str:
+        """What names the student's state in trajectories, so that attempts of two models are never one group."""
+        inner = self.policy_options.get("policy_options")  # of the policy that the staged one drives
+        named = self.policy_options.get("model") or (inner.get("model") if isinstance(inner, dict) else None)
+        return self.policy_version or str(named or "")
 
     def refuse_secrets(self) -> None:
         """Raise `InputError` for a key among the options; not a validator, because those quote what they refuse."""
