@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from swegym.config import Config
 from swegym.env import EpisodeLimits
-from swegym.errors import UnknownName
+from swegym.errors import InputError, UnknownName
 from swegym.guidance import TRIGGERS, make_trigger
 from swegym.rollout.redaction import refuse_secrets
 from swegym.sandbox import Limits
@@ -88,6 +88,8 @@ class RunConfig(Config):
             make_trigger(guide)
         except UnknownName:
             raise ValueError(f"no such trigger; use one of {', '.join(TRIGGERS)}") from None
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from None
         return guide
 
     @field_validator("hint_at")
