@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 from swegym.adapters.episode import ToolEpisode, open_env
+from swegym.errors import SwegymError
 from swegym.text import as_text
 from swegym.types import ToolSchema
 
@@ -78,7 +79,10 @@ def main() -> None:
     parser.add_argument("--task", help="which task; the seed chooses otherwise")
     parser.add_argument("--seed", type=int, help="chooses the task")
     given = parser.parse_args()
-    serve(given.tasks, task=given.task, seed=given.seed)
+    try:
+        serve(given.tasks, task=given.task, seed=given.seed)
+    except SwegymError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from swegym.report.reranking import Reranking
     from swegym.rollout.folder import Survey
 
+FEW = 10
+"""Tasks below which a bootstrap has too little to draw from."""
+
 
 class Analysis:
     """What was asked about some runs, worked out."""
@@ -25,7 +28,7 @@ class Analysis:
     ) -> None:
         from swegym.report.guidance_effect import guidance_effect
         from swegym.report.phases import phases
-        from swegym.report.reranking import read_scores, rerank
+        from swegym.report.reranking import read_scores, rerank, scores_of
         from swegym.rollout.report import hint_counts
 
         self.names = [summary.name for summary in summaries]
@@ -36,7 +39,14 @@ class Analysis:
         self.phases: list[list[Phase]] = [phases(found) for found in attempts] if hints else []
         self.gain: Decomposition | None = _gain(attempts) if gain else None
         given = read_scores(scores) if scores else {}
-        self.reranked: list[Reranking] = [rerank(found, given) for found in attempts] if scores else []
+        self.reranked: list[Reranking] = (
+            [
+                rerank(found, scores_of(found, given, name, alone=len(attempts) == 1))
+                for name, found in zip(self.names, attempts, strict=True)
+            ]
+            if scores
+            else []
+        )
 
     def as_json(self) -> dict[str, Any]:
         said: dict[str, Any] = {}
@@ -71,15 +81,19 @@ class Analysis:
             made.append(plots.plot_pass_at_k(self.summaries, folder / "pass_at_k.svg"))
         for name, effect in zip(self.names, self.effects, strict=False):
             if effect is not None:
-                made.append(plots.plot_guidance(effect, folder / f"guidance_{name}.svg"))
+                made.append(plots.plot_guidance(effect, folder / f"guidance_{_in_a_file(name)}.svg"))
         if self.phases:
             by_run = dict(zip(self.names, self.phases, strict=True))
             made.append(plots.plot_phases(by_run, folder / "phases.svg"))
         if self.gain:
             made.append(plots.plot_decomposition(self.gain, folder / "decomposition.svg"))
         for name, one in zip(self.names, self.reranked, strict=False):
-            made.append(plots.plot_reranking(one, folder / f"reranking_{name}.svg"))
+            made.append(plots.plot_reranking(one, folder / f"reranking_{_in_a_file(name)}.svg"))
         return made
+
+
+def _in_a_file(name: str) -> str:
+    return name.replace("/", "-")
 
 
 def _gain(attempts: list[Any]) -> Decomposition:
@@ -107,7 +121,14 @@ def _show_effect(name: str, effect: GuidanceEffect) -> None:
     rows.append(("hint minus plain", effect.difference.tasks, "", *change))
     say()
     show_table(("", "tasks", "attempts", "solved", "empty patches"), rows, title=f"{name}: what hints are worth")
-    say(f"{effect.only_guided} tasks were solved only with a hint")
+    say(f"{effect.only_guided} {'task was' if effect.only_guided == 1 else 'tasks were'} solved only with a hint")
+    _warn_of_few(effect.difference.tasks)
+
+
+def _warn_of_few(tasks: int) -> None:
+    if tasks < FEW:
+        counted = "1 task" if tasks == 1 else f"{tasks} tasks"
+        say(f"The intervals of changes are drawn from {counted}: too few, so they are too narrow.")
 
 
 def _show_hints(hints: dict[str, Any]) -> None:
@@ -140,6 +161,7 @@ def _show_gain(made: Decomposition) -> None:
     show_table(("", "tasks", "change of the solve rate", "placebo"), rows, title=title)
     if made.left_out:
         say(f"{made.left_out} tasks are left out: not in both runs, or tried fewer than k times before")
+    _warn_of_few(len(made.changes))
     if not floor:
         say("No placebo: give a second run of the untrained policy as the third, or the gain has no floor.")
 

@@ -9,6 +9,7 @@ import typer
 
 from swegym.cli.options import Json, existing_run
 from swegym.cli.screen import note, print_json, say, show_table
+from swegym.errors import InputError
 
 if TYPE_CHECKING:
     from swegym.data.rows import RowSet
@@ -116,8 +117,11 @@ def write_rows(kind: str, folders: list[Any], file: Path, options: Any, guards: 
     for problem in attempts.problems[:3]:
         note(problem)
     made = make(kind, attempts, options, guards)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    made.write(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        made.write(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}. Name a file by -o that can be.") from None
     return made
 
 
@@ -125,6 +129,8 @@ def show_made(made: RowSet) -> None:
     """How many rows, what is worth knowing of them, and what gave none."""
     report = made.report()
     show_table((made.kind, "tasks"), [(report["rows"], report["tasks"] or "")])
+    if not made.rows and not made.dropped:
+        say("No rows: there is no attempt, or none that solved its task.")
     bias = made.notes.get("length", {})
     told = {"": bias, " after balancing": bias.get("balanced", {})}
     told = {when: one for when, one in told.items() if one.get("pairs")}

@@ -51,17 +51,18 @@ def report(
     Attempts that were not judged, for a reason that is not the agent's, enter no rate. Lines that cannot be read are
     counted and passed over.
     """
+    from swegym.data.attempts import run_names
     from swegym.report import flips, summarise
     from swegym.rollout import RunFolder
 
     folders = [RunFolder(existing_run(run)) for run in runs]
+    names = run_names(folders)
     surveys = [folder.survey() for folder in folders]
     for survey in surveys:
         for problem in [*survey.problems[:3], *survey.hint_problems[:3]]:
             note(problem)
     summaries = [
-        summarise(folder.path.name, survey.trajectories, survey.unread)
-        for folder, survey in zip(folders, surveys, strict=True)
+        summarise(name, survey.trajectories, survey.unread) for name, survey in zip(names, surveys, strict=True)
     ]
     picks = [pick_report(folder, pick) for folder in folders] if pick else []
     analysis = Analysis(surveys, summaries, hints=hints, gain=gain, scores=scores)
@@ -81,7 +82,7 @@ def report(
         for summary in summaries:
             say()
             show_tasks(summary)
-    for before, after in pairwise(summaries):
+    for before, after in pairwise(summaries[:2] if gain else summaries):  # a placebo is not a later state
         changed = flips(before, after)
         counted = "1 task" if len(changed) == 1 else f"{len(changed)} tasks"
         say(f"\n{before.name} -> {after.name}: {counted} changed between solved and failed")

@@ -125,11 +125,13 @@ def run(
 
 def carry_out(config: RunConfig) -> RunFolder:
     """Build what is missing, then collect, both with progress."""
+    from swegym.guidance import make_teacher
     from swegym.policies import find_policy
     from swegym.rollout import collect
     from swegym.tasks import load_task_set
 
     find_policy(config.policy)  # a wrong name should not wait for a build
+    make_teacher(config.teacher, config.teacher_options)
     chosen = load_task_set(config.tasks).select(config.patterns, config.limit)
     build_missing(chosen, chosen, config.jobs)
 

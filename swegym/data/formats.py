@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from swegym.data.atif import to_atif
 from swegym.data.guards import Guards
+from swegym.data.pairs import ECHO
 from swegym.data.rows import Drops, RowSet
-from swegym.data.sides import bare
-from swegym.guidance import without_guidance
+from swegym.data.sft import FAILED, TOOK_OVER
+from swegym.data.sides import bare, side
+from swegym.guidance import echoes, without_guidance
 from swegym.rollout.causes import enters_rates
 from swegym.types import Trajectory
 
@@ -17,14 +19,21 @@ LATER = "a later attempt at its task"
 
 
 def make_messages(trajectories: Iterable[Trajectory], *, guards: Guards | None = None) -> RowSet:
-    """Solved attempts as OpenAI's fine-tuning files hold them: `messages` and `tools`, hints taken out."""
+    """Solved attempts as OpenAI's fine-tuning files hold them: `messages` and `tools`, hints taken out.
+
+    Left out are those whose text tells of the hint, and those that took over turns of a failure.
+    """
     drops = Drops()
     rows = []
     for source in (guards or Guards()).admit(trajectories, drops):
-        if source.verdict.resolved:
+        if source.verdict.resolved and source.guidance is not None and echoes(source.messages, source.guidance):
+            drops.add(ECHO, source.id)
+        elif source.verdict.resolved and side(source).replayed:
+            drops.add(TOOK_OVER, source.id)
+        elif source.verdict.resolved:
             rows.append({"messages": bare(without_guidance(source.messages)), "tools": list(source.tools)})
         else:
-            drops.add("failed", source.id)
+            drops.add(FAILED, source.id)
     return drops.row_set("messages", rows)
 
 

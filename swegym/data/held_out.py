@@ -31,13 +31,17 @@ def held_out(wanted: Split = "train", sets: Iterable[TaskSet] | None = None) -> 
     def refuse(trajectory: Trajectory) -> str | None:
         name, split = digests.get(trajectory.task_digest, ("", wanted))
         if split != wanted:
-            return f"its task is held out for {split}" + (f", as {name}" if name != trajectory.task else "")
+            return _of(split) + (f", as {name}" if name != trajectory.task else "")
         task_set = asked.get(trajectory.set)
         known = task_set is not None and trajectory.task in task_set
         split = task_set.split(trajectory.task) if task_set is not None and known else "train"
-        return None if split == wanted else f"its task is held out for {split}"
+        return None if split == wanted else _of(split)
 
     return refuse
+
+
+def _of(split: Split) -> str:
+    return "its task is for training" if split == "train" else f"its task is held out for {split}"
 
 
 def _known() -> list[TaskSet]:

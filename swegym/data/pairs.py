@@ -29,7 +29,8 @@ SAME_MESSAGES = "same messages as every failure"
 SAME_ACTIONS = "same actions as every failure"
 SAME_PATCH = "same patch as every failure"
 OTHER_PREFIX = "no failure goes on otherwise from the turns that it took over"
-NEAR_DUPLICATE = "nearly repeats another success"
+WENT_ON = "went on behind the end of its failure"
+NEAR_DUPLICATE = "nearly repeats another attempt"
 TOO_LONG = "too long"
 
 
@@ -76,12 +77,22 @@ def make_pairs(
 def divide(
     admitted: Iterable[Trajectory], guards: Guards, drops: Drops
 ) -> tuple[list[Side], defaultdict[tuple[str, str], list[Side]]]:
-    """Successes, those that repeat another one left out, and the unguided failures of each task and digest."""
+    """Successes, and the unguided failures of each task and digest.
+
+    Left out are successes that speak of their hint, those behind a failure's submission, which have no other side, and
+    those that repeat another one of the rest.
+    """
     successes: list[Side] = []
     failures: defaultdict[tuple[str, str], list[Side]] = defaultdict(list)
     for trajectory in admitted:
         if trajectory.verdict.resolved:
-            successes.append(side(trajectory))
+            success = side(trajectory)
+            if trajectory.guidance is not None and echoes(trajectory.messages, trajectory.guidance):
+                drops.add(ECHO, trajectory.id)
+            elif success.behind_submission:
+                drops.add(WENT_ON, trajectory.id)
+            else:
+                successes.append(success)
         elif trajectory.guided:
             drops.add(GUIDED_FAILURE, trajectory.id)
         else:
@@ -113,8 +124,6 @@ def _fits(one: Side, longest: int | None) -> bool:
 def _usable(success: Side, failures: list[Side], longest: int | None) -> tuple[list[Side], str]:
     """The failures that a success can be paired with, or none and why."""
     source = success.trajectory
-    if source.guidance is not None and echoes(source.messages, source.guidance):
-        return [], ECHO
     if not _fits(success, longest):
         return [], TOO_LONG
     prompt = (success.opening, source.tools)

@@ -25,7 +25,7 @@ def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     except ImportError:
         raise InputError(f"{path}: parquet needs pyarrow. Run `pip install 'swegym[data]'`, or write .jsonl.") from None
     if not rows:
-        raise InputError(f"{path}: no rows, so no columns. See why rows were dropped, or write .jsonl.")
+        raise InputError(f"{path}: no rows, so no columns. Write .jsonl for an empty file.")
     names = dict.fromkeys(name for row in rows for name in row)
     table = pyarrow.table({name: _column([row.get(name) for row in rows]) for name in names})
     temporary = path.with_name(path.name + ".new")

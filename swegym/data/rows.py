@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swegym.errors import InputError
 from swegym.rollout.folder import write_atomically
 
 Row = dict[str, Any]
@@ -38,6 +39,9 @@ class RowSet:
         if path.suffix == ".parquet":
             from swegym.data.parquet import write_parquet
 
+            if not self.rows and self.dropped:
+                why = ", ".join(f"{count} {reason}" for reason, count in self.dropped.most_common())
+                raise InputError(f"{path}: no rows, so no columns. Not used: {why}. Write .jsonl for an empty file.")
             write_parquet(path, self.rows)
         else:
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in self.rows))

@@ -24,6 +24,7 @@ from swegym.types import Trajectory
 SHARE = 0.2
 FAILED = "failed"
 GUIDED = "solved with a hint"
+TOOK_OVER = "took over turns of a failure"
 NOT_DRAWN = "not drawn for the share"
 
 
@@ -53,12 +54,13 @@ def make_sft(
         else:
             drops.add(FAILED, trajectory.id)
     usable = []
-    for one in without_repetitions([side(t, keep_hint=guided == "keep") for t in solved], guards, drops):
+    for one in [side(t, keep_hint=guided == "keep") for t in solved]:
         reason = _unusable(one, guided, guards)
         if reason is None:
             usable.append(one)
         else:
             drops.add(reason, one.trajectory.id)
+    usable = without_repetitions(usable, guards, drops)  # last: what is not taken keeps no other one out
     wanted = min(len(usable), max(1, math.floor(share * len(solved) + 0.5)))
     chosen = _spread(usable, wanted, seed)
     taken = {one.trajectory.id for one in chosen}
@@ -75,6 +77,8 @@ def _unusable(one: Side, guided: str, guards: Guards) -> str | None:
         return GUIDED
     if hint is not None and guided == "strip" and echoes(one.trajectory.messages, hint):
         return ECHO
+    if one.replayed:
+        return TOOK_OVER  # nothing in a list of messages says which of them must not be learned
     if guards.max_characters is not None and one.characters > guards.max_characters:
         return TOO_LONG
     return None

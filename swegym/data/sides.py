@@ -25,6 +25,11 @@ class Side:
     replayed: int  # of the completion's messages, those taken over from another episode
 
     @property
+    def behind_submission(self) -> bool:
+        """Whether it went on where another attempt had submitted, a state that no attempt without a hint comes to."""
+        return any(name == "submit" for name, _ in actions(self.completion[: self.replayed]))
+
+    @property
     def characters(self) -> int:
         """Of opening and completion, written as JSON."""
         return sum(len(json.dumps(message, ensure_ascii=False)) for message in [*self.opening, *self.completion])

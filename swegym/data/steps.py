@@ -12,14 +12,13 @@ from typing import Literal
 
 from swegym.data.guards import Guards
 from swegym.data.pair_rows import balanced, length_bias, pair_row
-from swegym.data.pairs import ECHO, NO_FAILURE, OTHER_OPENING, TOO_LONG, divide
+from swegym.data.pairs import NO_FAILURE, OTHER_OPENING, OTHER_PREFIX, TOO_LONG, divide
 from swegym.data.rows import Drops, Row, RowSet
 from swegym.data.sides import Side, shared_prefix
-from swegym.guidance import echoes
 from swegym.types import Trajectory
 
 NOTHING_SHARED = "shares no turn with any failure"
-NO_STEP = "ends where every failure goes on"
+NO_STEP = "parts from no failure: one of the two ends where the other goes on"
 
 
 def make_steps(
@@ -54,8 +53,6 @@ def make_steps(
 def _nearest(success: Side, failures: list[Side], guards: Guards) -> tuple[Side | None, int, str]:
     """The failure that shares most with a success, how many messages, or why there is none."""
     source = success.trajectory
-    if source.guidance is not None and echoes(source.messages, source.guidance):
-        return None, 0, ECHO
     spoken = [failure for failure in failures if failure.completion]
     if not spoken:
         return None, 0, NO_FAILURE
@@ -67,6 +64,9 @@ def _nearest(success: Side, failures: list[Side], guards: Guards) -> tuple[Side 
     shared = [(count, failure) for count, failure in shared if count > 0]
     if not shared:
         return None, 0, NOTHING_SHARED
+    shared = [(count, failure) for count, failure in shared if count >= success.replayed]
+    if not shared:
+        return None, 0, OTHER_PREFIX
     parting = [(count, failure) for count, failure in shared if _parts(success, failure, count)]
     if not parting:
         return None, 0, NO_STEP

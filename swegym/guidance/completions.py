@@ -182,7 +182,7 @@ def _response(request: dict[str, Any], options: ModelOptions) -> Any:
         reraise=True,
     )
     try:
-        return retrying(
+        response = retrying(
             litellm.completion,
             **request,
             timeout=options.request_seconds,
@@ -197,6 +197,9 @@ def _response(request: dict[str, Any], options: ModelOptions) -> Any:
             f"teacher's model {options.model}: {name}: {str(error)[:300]}. See that its server runs, that `api_base` "
             "and the key in the environment are right, and that `structured` suits the server."
         ) from error
+    if not response.choices:
+        raise ProviderError(f"teacher's model {options.model}: its server answered without a choice. See its log.")
+    return response
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ The text has a fixed shape, so that a policy without a language model can read i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from swegym.errors import GuidanceError
 from swegym.types import Guidance, Message
@@ -15,16 +16,30 @@ from swegym.types import Guidance, Message
 OPENING = "<<< suggestion from a reviewer"
 CLOSING = ">>> end of the suggestion"
 PARTS = {"plan": "Plan", "environment_feedback": "Feedback", "interaction": "Where to look"}
-INSTRUCTION = (
-    "Somebody who looked at this problem left the suggestion below. It is no more than that: it may be wrong, and the "
-    "paths and lines it names may not exist. Nothing has been done yet, so start from the beginning and check "
-    "everything yourself. Explain each step from what you find, as if you had never been given a suggestion, and do "
-    "not refer to it."
-)
+Place = Literal["start", "takeover", "feedback"]
+_TRUST = "It is no more than that: it may be wrong, and the paths and lines it names may not exist."
+_SILENCE = "Explain each step from what you find, as if you had never been given a suggestion, and do not refer to it."
+INSTRUCTIONS: dict[Place, str] = {
+    "start": (
+        f"Somebody who looked at this problem left the suggestion below. {_TRUST} Nothing has been done yet, so start "
+        f"from the beginning and check everything yourself. {_SILENCE}"
+    ),
+    "takeover": (
+        "Somebody who looked at this problem, and at an attempt that began with the steps above and failed, left the "
+        f"suggestion below. {_TRUST} The repository is as your last step left it, and what the suggestion says of that "
+        f"attempt may be of steps that you have not taken. Go on from here and check everything yourself. {_SILENCE}"
+    ),
+    "feedback": (
+        "What you submitted does not solve the problem. The repository is as you left it: go on from there, and submit "
+        f"again when you are done. Somebody who looked at it left the suggestion below. {_TRUST} Check everything "
+        f"yourself. {_SILENCE}"
+    ),
+}
+"""What stands above the suggestion, by where the hint stands: in the opening, behind a turn, behind a submission."""
 
 
-def guidance_message(guidance: Guidance) -> Message:
-    """The hint as a user message, marked by `extra["source"] == "guidance"`.
+def guidance_message(guidance: Guidance, place: Place = "start") -> Message:
+    """The hint as a user message for a place in the conversation, marked by `extra["source"] == "guidance"`.
 
     Raises:
         GuidanceError: The hint is empty, has a part that is not in `PARTS`, or contains a delimiter.
@@ -40,7 +55,7 @@ def guidance_message(guidance: Guidance) -> Message:
     shown = "\n\n".join(f"## {heading}\n{text}" for heading, text in parts if text)
     return {
         "role": "user",
-        "content": f"{INSTRUCTION}\n\n{OPENING}\n\n{shown}\n\n{CLOSING}",
+        "content": f"{INSTRUCTIONS[place]}\n\n{OPENING}\n\n{shown}\n\n{CLOSING}",
         "extra": {"source": "guidance"},
     }
 

@@ -69,7 +69,7 @@ def complete(request: dict[str, Any], options: Requesting) -> Any:
     base = {"api_base": options.api_base} if options.api_base else {}
     try:
         # Its handler of MCP tools, which are not ours, needs a package that litellm does not bring along.
-        return retrying(
+        response = retrying(
             litellm.completion,
             model=options.model,
             timeout=options.request_seconds,
@@ -81,6 +81,9 @@ def complete(request: dict[str, Any], options: Requesting) -> Any:
         )
     except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
         raise provider_error(error, options) from error
+    if not response.choices:
+        raise ProviderError(f"model {options.model}: its server answered without a choice. See the server's log.")
+    return response
 
 
 def cause_of(error: Exception) -> Literal["retry", "abort"]:

@@ -63,7 +63,7 @@ def plot_guidance(effect: GuidanceEffect, file: Path) -> Path:
         for place, rate in zip(places, rates, strict=True):
             axes.text(place + 0.02, rate.value + 0.01, f"{rate.value:.2f}", fontsize=8)
     axes.set_xticks(range(2), ["solved", "empty patch"])
-    axes.set(ylabel="mean over tasks", ylim=(0, 1), title=f"The {effect.difference.tasks} tasks that got hints")
+    axes.set(ylabel="mean over tasks", ylim=(0, 1.08), title=f"The {effect.difference.tasks} tasks that got hints")
     axes.legend(frameon=False)
     return _save(figure, file)
 

@@ -59,7 +59,10 @@ def rerank(trajectories: Iterable[Trajectory], scores: Mapping[str, float], ks: 
         else:
             unscored += 1
     if not by_task:
-        raise InputError("none of the attempts has a score. Give scores by the ids of trajectories.jsonl.")
+        raise InputError(
+            "none of the attempts has a score. Give scores by the ids of exported rows, RUN/TASK__ATTEMPT; for one run "
+            "alone those of its trajectories.jsonl do, too."
+        )
     fewest = min(map(len, by_task.values()))
     chosen = list(ks) or [k for k in (2**power for power in range(20)) if k <= fewest]
     picked, oracle = {}, {}
@@ -72,6 +75,25 @@ def rerank(trajectories: Iterable[Trajectory], scores: Mapping[str, float], ks: 
             picked[k] = Estimate(math.fsum(rates) / len(rates), low, high, len(rates))
             oracle[k] = ceiling
     return Reranking(picked, oracle, unscored)
+
+
+def scores_of(
+    trajectories: Iterable[Trajectory], scores: Mapping[str, float], run: str, *, alone: bool
+) -> dict[str, float]:
+    """The scores of one run's attempts by their own ids.
+
+    Args:
+        trajectories: Of the run.
+        scores: By ids as exported rows have them, `<run>/<id>`, or by bare ones.
+        run: The run's name.
+        alone: Bare ids count, since there is no other run that they could mean.
+    """
+    found: dict[str, float] = {}
+    for one in trajectories:
+        score = scores.get(f"{run}/{one.id}", scores.get(one.id) if alone else None)
+        if score is not None:
+            found[one.id] = score
+    return found
 
 
 def read_scores(file: Path) -> dict[str, float]:

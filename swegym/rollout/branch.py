@@ -106,7 +106,8 @@ def rollout_branch(
         "attempt": attempt.attempt if number is None else number,
         "parent": attempt.id if parent is None else parent,
     }
-    messages, hint = branch.messages, guidance_message(guidance)
+    messages = branch.messages
+    hint = guidance_message(guidance, "feedback" if branch.submitted else "takeover")
     try:
         env.reset(seed=seed, options=options)
         if snapshot is not None:

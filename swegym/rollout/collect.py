@@ -20,6 +20,7 @@ from typing import Literal
 from swegym.env import SWEEnv, TaskSource
 from swegym.errors import InputError, NotBuilt, RunError, UnknownName, cause_of
 from swegym.guidance import Answer, Question, make_teacher, make_trigger, unattempted
+from swegym.guidance.asking import LEAKS
 from swegym.guidance.schedule import drawn
 from swegym.policies import find_policy
 from swegym.rollout.branch import Branch, find_branch
@@ -197,7 +198,8 @@ class _Run:
             answer = self._ask(question)
         self.writer.note_hint(asked_for, answer.outcome, answer.reason, asked=answer.asked, rejected=answer.rejected)
         if answer.guidance is None:
-            self._tell("hint-refused", task.id, asked_for, reason=f"{answer.outcome}: {answer.reason}")
+            reason = f"{answer.outcome}: {answer.reason.removeprefix(LEAKS)}"
+            self._tell("hint-refused", task.id, asked_for, reason=reason)
         return answer.guidance
 
     def _may_ask(self) -> bool:

@@ -81,7 +81,7 @@ def find_engine(name: str) -> type[Engine]:
 def recorded(env: gymnasium.Env[Any, Any], config: RunConfig) -> Record:
     """An env as a run uses it: with hints where the run has some, and with a recorder outside."""
     guided = GuidanceWrapper(env, training=config.guide != "never")
-    return Record(guided, policy=config.policy, policy_version=config.policy_version)
+    return Record(guided, policy=config.policy, policy_version=config.version)
 
 
 def carry_out(env: Record, config: RunConfig, order: Order, task: Task, check: Callable[[], None]) -> Trajectory:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from swegym.config import Config
 from swegym.env import EpisodeLimits
-from swegym.errors import UnknownName
+from swegym.errors import InputError, UnknownName
 from swegym.guidance import TRIGGERS, make_trigger
 from swegym.rollout.redaction import refuse_secrets
 from swegym.sandbox import Limits
@@ -39,7 +39,7 @@ class RunConfig(Config):
     policy_options: dict[str, Any] = Field(default_factory=dict)
     """The student's own settings. Never a key or a password: those come from the environment."""
     policy_version: str = ""
-    """Names the student's state, e.g. a checkpoint."""
+    """Names the student's state, e.g. a checkpoint; the model that `policy_options` name if left out."""
     attempts: int = Field(1, ge=1)
     """Plain attempts at each task."""
     guide: str = "never"
@@ -88,6 +88,8 @@ class RunConfig(Config):
             make_trigger(guide)
         except UnknownName:
             raise ValueError(f"no such trigger; use one of {', '.join(TRIGGERS)}") from None
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from None
         return guide
 
     @field_validator("hint_at")
@@ -96,6 +98,13 @@ class RunConfig(Config):
         if not re.fullmatch(r"start|feedback|takeover(:\d+)?", hint_at):
             raise ValueError("no such place; use start, feedback, takeover or takeover:N")
         return hint_at
+
+    @property
+    def version(self) -> str:
+        """What names the student's state in trajectories, so that attempts of two models are never one group."""
+        inner = self.policy_options.get("policy_options")  # of the policy that the staged one drives
+        named = self.policy_options.get("model") or (inner.get("model") if isinstance(inner, dict) else None)
+        return self.policy_version or str(named or "")
 
     def refuse_secrets(self) -> None:
         """Raise `InputError` for a key among the options; not a validator, because those quote what they refuse."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 
 import pytest
@@ -27,6 +28,12 @@ def play(tiny: str, *calls: tuple[str, dict]) -> tuple[str, list[str], list[str]
             return client.instructions or "", tools, answers
 
     return asyncio.run(session())
+
+
+def test_a_wrong_name_is_answered_without_a_traceback():
+    command = [sys.executable, "-m", "swegym.adapters.mcp_server", "no-such-set"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2 and "no-such-set" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_an_episode_through_the_client(tiny):

@@ -68,6 +68,8 @@ def test_several_runs_together_keep_their_names(swegym, runs: Path) -> None:
         (("export", "pairs", "one", "--split", "tests"), "Did you mean test"),
         (("export", "sft", "one", "--guided", "maybe"), "swegym export: guided = 'maybe'"),
         (("export", "groups", "one", "--feedback", "oracle"), "no feedback named 'oracle'"),
+        (("export", "pairs", "one", "-o", "runs"), "runs: cannot be written: Is a directory"),
+        (("export", "steps", "one", "-o", "x.parquet"), "x.parquet: no rows, so no columns. Not used: "),
         (("report", "one", "--gain"), "--gain compares two runs"),
         (("report", "one", "--scores", "gone.jsonl"), "gone.jsonl: cannot be read"),
     ],

@@ -206,6 +206,12 @@ def test_wrong_settings_are_named_with_a_remedy(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("teacher", ["oracel", "recorded"])
+def test_a_wrong_teacher_does_not_wait_for_a_build(swegym, teacher: str) -> None:
+    result = swegym("run", "micro-mini", "--limit", "1", "-p", "nop", "--guide", "always", "--teacher", teacher)
+    assert result.code == 2 and "built" not in result.err and ("'oracel'" in result.err or "file" in result.err)
+
+
 def test_a_policy_of_the_working_folder_is_found(swegym, tiny: str, tmp_path: Path) -> None:
     (tmp_path / "my_student.py").write_text("from swegym.policies.nop import policy\n")
     assert swegym("run", tiny, "-p", "my_student:policy", "-o", "run").code == 0

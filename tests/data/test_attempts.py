@@ -136,4 +136,4 @@ def test_tasks_that_a_check_found_wanting_train_nobody(tiny, found, reason):
 def test_rows_of_the_held_out_split_can_be_asked_for(tiny):
     refuse = held_out("test", sets=[tiny])
     assert refuse(attempt(0, True, task="tiny-1", set="tiny")) is None
-    assert refuse(attempt(0, True, task="mine", set="my-own")) == "its task is held out for train"
+    assert refuse(attempt(0, True, task="mine", set="my-own")) == "its task is for training"

@@ -6,6 +6,8 @@ import pytest
 
 from swegym.data.atif import to_atif
 from swegym.data.formats import make_messages, make_predictions
+from swegym.data.pairs import ECHO
+from swegym.data.sft import TOOK_OVER
 from tests.data import token_turns
 from tests.data.test_pairs import attempt
 
@@ -52,6 +54,13 @@ def test_messages_are_solved_attempts_without_hints_or_extra():
     (row,) = made.rows
     assert set(row) == {"messages", "tools"} and len(row["messages"]) == 4
     assert not any("extra" in message for message in row["messages"]) and made.dropped == {"failed": 1}
+
+
+def test_messages_leave_out_what_tells_of_its_hint_and_what_took_over_turns():
+    spoken = attempt(0, True, guided=True, said="As the suggestion says.")
+    taken = attempt(1, True)
+    taken = dataclasses.replace(taken, messages=tuple({**one, "extra": {"replayed": True}} for one in taken.messages))
+    assert make_messages([spoken, taken]).dropped == {ECHO: 1, TOOK_OVER: 1}
 
 
 def test_predictions_are_the_first_judged_attempt_of_each_policy():

@@ -10,9 +10,9 @@ from swegym.data.groups import make_groups
 from swegym.data.guards import BAIT, TAMPERED
 from swegym.data.kto import make_kto
 from swegym.data.pair_rows import BALANCE
-from swegym.data.pairs import ECHO, GUIDED_FAILURE, NEAR_DUPLICATE, OTHER_PREFIX
+from swegym.data.pairs import ECHO, GUIDED_FAILURE, NEAR_DUPLICATE, OTHER_PREFIX, WENT_ON
 from swegym.data.reward import BOTH_WAYS, EMPTY, NO_OTHER, SAME_CHANGE, make_reward, make_reward_pairs
-from swegym.data.sft import FAILED, GUIDED, NOT_DRAWN, make_sft
+from swegym.data.sft import FAILED, GUIDED, NOT_DRAWN, TOOK_OVER, make_sft
 from swegym.data.steps import NOTHING_SHARED, make_steps
 from swegym.errors import InputError
 from swegym.guidance import guidance_message
@@ -62,6 +62,18 @@ def test_a_success_that_nearly_repeats_another_is_left_out():
     made = make_pairs(group)
     assert len(made) == 1 and made.dropped == {NEAR_DUPLICATE: 1} and made.examples[NEAR_DUPLICATE] == ("t__1",)
     assert len(make_pairs(group, guards=Guards(near_duplicates=None))) == 2
+
+
+@pytest.mark.parametrize("make", [make_pairs, make_sft, make_kto])
+def test_what_is_not_used_itself_keeps_no_repetition_of_it_out(make):
+    said = words(1)
+    group = [
+        attempt(0, True, guided=True, said=said + " as the hint says", patch="p"),
+        attempt(1, True, said=said, patch="p"),
+        attempt(2, False),
+    ]
+    made = make(group)
+    assert "t__1" in {row.get("id", row.get("chosen_id")) for row in made.rows}
 
 
 def test_another_way_to_the_same_change_is_no_repetition():
@@ -133,6 +145,32 @@ def test_turns_that_a_success_took_over_belong_to_the_prompt_of_its_pair():
     assert row["chosen"][0]["content"] == "right" and row["rejected"][0]["content"] == "wrong"
     other = dataclasses.replace(attempt(5, False), messages=(*OPENING, {"role": "assistant", "content": "else"}))
     assert make_pairs([success, other]).dropped == {OTHER_PREFIX: 1}
+
+
+def test_a_step_never_chooses_a_turn_that_was_taken_over():
+    success, failure = branch("right", "wrong", replayed=True)
+    *opening, taken, answer, hint, turn, _, last = success.messages
+    second = {"role": "assistant", "content": "second", "extra": {"replayed": True}}
+    messages = (*opening, taken, answer, second, answer, hint, turn, answer, last)
+    made = make_steps([dataclasses.replace(success, messages=messages), failure])
+    assert made.dropped == {OTHER_PREFIX: 1}
+
+
+def test_turns_that_a_success_took_over_are_taught_by_no_product():
+    success, failure = branch("right", "wrong", replayed=True)
+    row = next(row for row in make_kto([success, failure]).rows if row["label"])
+    assert row["prompt"][-1]["role"] == "tool" and row["completion"][0]["content"] == "right"
+    assert make_sft([success], share=1.0, guided="keep").dropped == {TOOK_OVER: 1}
+
+
+@pytest.mark.parametrize("make", [make_pairs, make_steps, make_kto])
+def test_a_success_behind_its_failures_submission_has_no_place_in_an_attempt_without_hints(make):
+    success, _ = branch("right", "wrong", replayed=True)
+    submission = {"id": "s", "type": "function", "function": {"name": "submit", "arguments": "{}"}}
+    *opening, taken, answer, hint, turn, _, last = success.messages
+    messages = (*opening, {**taken, "tool_calls": [submission]}, answer, hint, turn, answer, last)
+    made = make([dataclasses.replace(success, messages=messages)])
+    assert not made.rows and made.dropped == {WENT_ON: 1}
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Script:
-    """`answers` in order, the last one for ever: a text, an HTTP status, seconds to sleep, or {"refusal": ...}."""
+    """`answers` in order, the last one for ever.
+
+    Each is a text, an HTTP status, seconds to sleep, {"refusal": ...}, or None for an answer without a choice.
+    """
 
     def __init__(self, *answers) -> None:
         self.answers = list(answers)
@@ -34,7 +37,9 @@ def model_server(*answers):
                 self._send(answer, {"error": {"message": "told to fail", "code": answer}})
                 return
             message = (
-                {"role": "assistant", "content": answer} if isinstance(answer, str) else {"content": None, **answer}
+                {"role": "assistant", "content": answer}
+                if isinstance(answer, str)
+                else {"content": None, **(answer or {})}
             )
             usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
             choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
@@ -45,7 +50,7 @@ def model_server(*answers):
                     "object": "chat.completion",
                     "created": 0,
                     "model": "m",
-                    "choices": [choice],
+                    "choices": [] if answer is None else [choice],
                     "usage": usage,
                 },
             )

@@ -108,7 +108,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(question):
         assert teacher(server).ask(question).outcome == "given"
 
 
-@pytest.mark.parametrize("failure", [503, 5.0])
+@pytest.mark.parametrize("failure", [503, 5.0, None])
 def test_a_server_that_fails_or_hangs_is_the_providers_doing(question, failure):
     with model_server(failure) as server, pytest.raises(ProviderError, match="hosted_vllm/m"):
         teacher(server, request_seconds=0.3).ask(question)

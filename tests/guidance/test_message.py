@@ -30,6 +30,14 @@ def test_it_says_how_far_to_trust_it(word):
 
 
 @pytest.mark.parametrize(
+    ("place", "said"), [("takeover", "Go on from here"), ("feedback", "What you submitted does not solve the problem")]
+)
+def test_behind_turns_it_does_not_say_that_nothing_was_done(place, said):
+    text = guidance_message(GUIDANCE, place)["content"]
+    assert said in text and "Nothing has been done" not in text and "as if you had never been given" in text
+
+
+@pytest.mark.parametrize(
     ("parts", "problem"),
     [
         ({}, "says nothing"),

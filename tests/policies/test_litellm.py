@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 from fake_episode import make_env
-from openai_server import error, openai_server
+from openai_server import completion, error, openai_server
 
 from swegym.data import read_runs
 from swegym.data.make import make
@@ -143,6 +143,12 @@ def test_no_server_at_all_says_to_start_it(task):
 def test_broken_json_forever_is_the_providers_failure(task):
     with openai_server(b"not json", b"not json") as server, pytest.raises(ProviderError):
         student(task, server, attempts=2)(OPENING, [TOOL])
+
+
+def test_an_answer_without_a_choice_is_the_providers_failure(task):
+    body = json.dumps({**completion({"model": "toy"}, {}), "choices": []}).encode()
+    with openai_server(body) as server, pytest.raises(ProviderError, match="without a choice"):
+        student(task, server)(OPENING, [TOOL])
 
 
 def test_arguments_survive_byte_for_byte(task):

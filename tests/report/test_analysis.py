@@ -11,7 +11,7 @@ from swegym.errors import InputError
 from swegym.report.decomposition import decompose, outcomes
 from swegym.report.guidance_effect import guidance_effect
 from swegym.report.phases import phases
-from swegym.report.reranking import read_scores, rerank
+from swegym.report.reranking import read_scores, rerank, scores_of
 from swegym.report.statistics import pass_at_k
 from swegym.train.pick import best_of_k
 from tests.data.test_pairs import attempt
@@ -111,6 +111,9 @@ def test_attempts_without_a_score_are_counted(tmp_path):
     assert rerank(group, {"t__0": 1.0}).unscored == 1
     with pytest.raises(InputError, match="none of the attempts"):
         rerank(group, {"other": 1.0})
+    assert scores_of(group, {"one/t__0": 1.0, "two/t__1": 0.5}, "one", alone=False) == {"t__0": 1.0}
+    assert scores_of(group, {"t__0": 1.0}, "one", alone=True) == {"t__0": 1.0}
+    assert scores_of(group, {"t__0": 1.0}, "one", alone=False) == {}  # it could be the other run's
     file = tmp_path / "scores.jsonl"
     file.write_text('{"id": "t__0", "score": 0.5}\n')
     assert read_scores(file) == {"t__0": 0.5}

@@ -9,7 +9,7 @@ from toy_env import Tasks, toy_config
 from swegym.data.pairs import make_pairs
 from swegym.data.steps import make_steps
 from swegym.errors import GuidanceError
-from swegym.guidance import GuidanceWrapper
+from swegym.guidance import GuidanceWrapper, guidance_message
 from swegym.policies.messages import call, say
 from swegym.rollout import Record, collect, rollout
 from swegym.rollout.branch import find_branch, rollout_branch
@@ -91,7 +91,7 @@ def test_a_branch_goes_on_from_the_state_of_the_attempt(failed, hint_at):
         message.get("content") for message in failed.messages[:before]
     ]
     assert roles(made.messages[2:before]) == [(message["role"], True) for message in failed.messages[2:before]]
-    assert made.messages[before]["extra"]["source"] == "guidance"
+    assert made.messages[before] == guidance_message(HINT, hint_at)
     assert not any(replayed for _, replayed in roles(made.messages[before:]))
 
 

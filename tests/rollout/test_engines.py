@@ -149,3 +149,16 @@ def test_a_wrong_engine_writes_nothing(tmp_path, engine, error):
     with pytest.raises(error, match="engine"):
         collect(toy_config(tmp_path / "run", engine=engine), make_env=lambda: toy_env.toy_env(1))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "version"),
+    [
+        ({}, ""),
+        ({"policy_options": {"model": "openai/a"}}, "openai/a"),
+        ({"policy_options": {"policy": "hf", "policy_options": {"model": "runs/sft/model"}}}, "runs/sft/model"),
+        ({"policy_options": {"model": "openai/a"}, "policy_version": "step-3"}, "step-3"),
+    ],
+)
+def test_attempts_of_two_models_are_of_two_versions(tmp_path, fields, version):
+    assert recorded(toy_env.toy_env(), toy_env.toy_config(tmp_path, **fields)).policy_version == version
