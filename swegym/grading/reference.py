@@ -28,7 +28,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 4
+FORMAT = 5
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 PATIENCE = 4  # times the tests' own limit: copies of tests run beside them
@@ -194,7 +194,7 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     _must_end(asked)
     kept = _kept_sites(first.checks, asked, wanted)
     final = question_files.sealed_files(task, wanted, kept)
-    again = run(task, open_sandbox, fix, final.files, wanted, calls)
+    again = run(task, open_sandbox, fix, final.files, wanted, replay.turned_round(calls))
     _must_end(again)
     base = run(task, open_sandbox, {}, final.files, wanted, calls)
     questions = {}

@@ -139,4 +139,9 @@ def group(path: str, tree: ast.Module, calls: dict[str, list[ClosedCall]]) -> li
     ]
 
 
+def turned_round(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same calls, the last first: a call that depends on those before it has another value then."""
+    return [{**group, "calls": group["calls"][::-1]} for group in groups[::-1]]
+
+
 _BUILTIN_NAMES = frozenset(dir(builtins))

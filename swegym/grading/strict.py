@@ -7,7 +7,7 @@
 
 What one of them finds is tampering, with the evidence, and the agent's failure. A machine that fails is nobody's. What
 could be chance (a test that passed and then failed, an unlike answer) is asked twice. Code that gives answers nobody
-can compare is asked through twins instead.
+can compare is asked through twins instead. Nobody is accused by a question that the reference fix fails as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from swegym.errors import SandboxError
 from swegym.grading import asking, evidence
-from swegym.grading.apply import AppliedPatch
+from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.asking import Findings, Inquiry
 from swegym.grading.pytest_run import Fact, TestReport
 from swegym.grading.reference import Question, Reference
@@ -110,14 +110,37 @@ def _confirmed(
         return Asked(trouble=trouble)
     tampering, facts = list(first.contradictions), report.facts
     if first.doubts and not tampering:
-        second, report, trouble = _asked(task, applied, planned.again(), open_sandbox)
+        inquiry = planned.again()
+        second, report, trouble = _asked(task, applied, inquiry, open_sandbox)
         if second is None or report is None:
             return Asked(trouble=trouble)
         before = set(map(_subject, first.doubts))
         tampering += [*second.contradictions, *(doubt for doubt in second.doubts if _subject(doubt) in before)]
         facts += report.facts
+    if tampering:
+        tampering, trouble = _upheld(task, tampering, inquiry, open_sandbox)
+        if trouble:
+            return Asked(trouble=trouble)
     shown = tuple(tampering[:_MOST_SHOWN])
     return Asked(shown, dict(first.asked), facts, opaque=first.opaque, left=inquiry.left)
+
+
+def _upheld(
+    task: Task, tampering: Sequence[str], inquiry: Inquiry, open_sandbox: SandboxFactory
+) -> tuple[list[str], str]:
+    """What of it stands when the reference fix is asked the same: a question that it fails, too, accuses nobody.
+
+    A busy host, or calls that depend on what was called before, would else turn right patches into tampering. The
+    patch has no part in this run. The second value says why the reference fix could not be asked.
+    """
+    gold = apply_patch(task, task.gold_patch)
+    control, report, trouble = _asked(task, gold, inquiry, open_sandbox)
+    if control is None or report is None:
+        return [], trouble
+    if not report.finished:
+        return [], f"the reference fix, asked the same, did not come to an end ({report.ending})"
+    failed = set(map(_subject, [*control.contradictions, *control.doubts]))
+    return [one for one in tampering if _subject(one) not in failed], ""
 
 
 def _asked(

@@ -6,6 +6,7 @@ import pytest
 from calc_repository import BASE, git, write_tree
 
 from swegym.grading import make_grader, sealed
+from swegym.grading.reference import reference_for
 from swegym.grading.strength import strength
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
@@ -195,6 +196,21 @@ def test_an_answer_that_holds_every_text_is_asked_among_twins(make_task, tmp_pat
     assert verdict.resolved is False and verdict.tampering[0].startswith("twins"), verdict
 
 
+SEEN = b"""\
+from calc import SEEN, add
+
+
+def test_more():
+    assert add(1, 2) == 3
+
+
+def test_seen():
+    SEEN.clear()
+    assert len(SEEN) == 0
+    assert add(4, 2) == 6
+"""
+
+
 def test_strength_counts_the_broken_fixes_that_are_noticed(task, plain):
     found = strength(plain, sandbox_factory(), mutants=2)
     assert found.tried >= 2 and found.score == 1 and not found.weak
@@ -211,3 +227,30 @@ def test_layers_can_be_chosen(plain, tmp_path):
     verdict = sealed.grader_with("twins")(plain, forged, sandbox_factory())
     assert verdict.resolved is False and verdict.tampering[0].startswith("twins"), verdict
     assert verdict.integrity["layers"] == ["twins"]
+
+
+def test_nobody_is_accused_by_a_question_that_the_reference_fix_fails_too(plain, tmp_path, monkeypatch):
+    """A call whose value depends on what was called before, as of a cache, was kept with another value."""
+    known = reference_for(plain, sandbox_factory())
+    test = next(test for test, question in known.questions.items() if question.calls)
+    wrong = dict.fromkeys(known.questions[test].calls, '["int", "777"]')
+    questions = {**known.questions, test: dataclasses.replace(known.questions[test], calls=wrong)}
+    monkeypatch.setattr(sealed, "known_reference", lambda _: dataclasses.replace(known, questions=questions))
+    verdict = sealed.grade(plain, plain.gold_patch, sandbox_factory())
+    assert verdict.resolved is True and not verdict.tampering, verdict
+    forged = sealed.grade(plain, patch_with(plain, tmp_path, CORE + FORGE_REPORTS), sandbox_factory())
+    assert forged.resolved is False and forged.tampering, forged
+
+
+def test_calls_that_depend_on_those_before_them_are_not_replayed(make_task, tmp_path):
+    base = {**BASE, "calc/__init__.py": b"from calc.core import SEEN, add\n"}
+    base["calc/core.py"] = b"SEEN = []\n\n\ndef add(a, b):\n    SEEN.append(a)\n    return a - b\n"
+    expected = (("tests/test_core.py::test_seen", "tests/test_core.py::test_more"), ())
+    made = make_task(base, hidden={"tests/test_core.py": SEEN})
+    made = dataclasses.replace(made, hidden=HiddenTests({"tests/test_core.py": SEEN}, ("tests",), *expected))
+    right = base["calc/core.py"].decode().replace("a - b", "a + b")
+    made = dataclasses.replace(made, gold_patch=patch_with(made, tmp_path, right))
+    known = reference_for(made, sandbox_factory())
+    assert '["int", "3"]' in known.questions["tests/test_core.py::test_more"].calls.values()
+    asked = [answer for question in known.questions.values() for answer in question.calls.values()]
+    assert '["int", "0"]' not in asked
