@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from swegym.cli import train_online
+from swegym.cli.live_line import LiveLine
 from swegym.cli.options import Json
 from swegym.cli.progress import clock
-from swegym.cli.screen import note, print_json, say, stderr
+from swegym.cli.screen import note, print_json, say
 
 if TYPE_CHECKING:
     from swegym.train.common import StepDone
@@ -202,45 +203,23 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-class Progress:
-    """Steps of a training run: one live line on a terminal, a line every ten seconds elsewhere. First process only."""
+class Progress(LiveLine):
+    """Steps of a training run."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self._console = stderr()
-        self._status: Any = None
-        self._begun = time.monotonic()
-        self._first: int | None = None
-        self._shown = 0.0
-        self._silent = os.environ.get("RANK", "0") != "0"
-
-    def __enter__(self) -> Progress:
-        if self._console.is_terminal and not self._silent:
-            self._status = self._console.status(f"{self.title}: loading")
-            self._status.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._status is not None:
-            self._status.stop()
+    _first: int | None = None
 
     def step(self, done: StepDone) -> None:
         now = time.monotonic()
         if self._first is None:  # what came before was loading, and steps of an earlier start
-            self._first, self._begun = done.step - 1, now - done.line["seconds"]
-        text = self._line(done, now)
-        if self._status is not None:
-            self._status.update(text)
-        if done.step == done.steps or (self._status is None and now - self._shown >= 10):
-            self._shown = now
-            self._console.print(text, soft_wrap=True, markup=False)
+            self._first, self.begun = done.step - 1, now - done.line["seconds"]
+        self.show(self._line(done, now), last=done.step == done.steps)
 
     def _line(self, done: StepDone, now: float) -> str:
         line = done.line
         assert self._first is not None
-        left = (now - self._begun) / (done.step - self._first) * (done.steps - done.step)
+        left = (now - self.begun) / (done.step - self._first) * (done.steps - done.step)
         parts = [f"{self.title}  step {done.step}/{done.steps}", f"loss {line['loss']:.4f}"]
         parts += [f"accuracy {line['accuracy']:.2f}"] if "accuracy" in line else []
         parts += [f"{line['tokens_per_second']:,.0f} tokens/s"]
         parts += [f"MFU {line['mfu']:.0%}"] if "mfu" in line else []
-        return "  ".join([*parts, f"about {clock(left)} left" if done.step < done.steps else clock(now - self._begun)])
+        return "  ".join([*parts, f"about {clock(left)} left" if done.step < done.steps else clock(now - self.begun)])

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from swegym.cli.live_line import LiveLine
 from swegym.cli.options import Json
 from swegym.cli.progress import clock
-from swegym.cli.screen import note, print_json, say, stderr
+from swegym.cli.screen import note, print_json, say
 
 if TYPE_CHECKING:
     from swegym.rollout import Event, RunConfig, RunFolder
@@ -194,27 +195,11 @@ def pass_at_1(folder: RunFolder) -> dict[str, Any] | None:
     return None if rate is None else {"pass@1": rate.value, "low": rate.low, "high": rate.high, "tasks": rate.tasks}
 
 
-class Progress:
-    """One live line on a terminal; a line for each step elsewhere, every ten seconds at most. First process only."""
+class Progress(LiveLine):
+    """Attempts and steps of online training."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self._console = stderr()
-        self._status: Any = None
-        self._begun, self._first = time.monotonic(), -1
-        self._shown = 0.0
-        self._where = ""
-        self._silent = os.environ.get("RANK", "0") != "0"
-
-    def __enter__(self) -> Progress:
-        if self._console.is_terminal and not self._silent:
-            self._status = self._console.status(f"{self.title}: loading")
-            self._status.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._status is not None:
-            self._status.stop()
+    _first = -1
+    _where = ""
 
     def collect(self, config: RunConfig) -> RunFolder:
         """Carry out a run, building what is missing."""
@@ -229,11 +214,11 @@ class Progress:
         whole = len(chosen) * config.attempts
 
         def show(event: Event) -> None:
-            if event.trajectory is not None and self._status is not None:
+            if event.trajectory is not None:
                 outcomes["done"] += 1
                 outcomes["solved"] += event.trajectory.verdict.resolved is True
                 done = f"{outcomes['done']} of {whole} attempts, {outcomes['solved']} solved"
-                self._status.update(f"{self.title}{self._where}  {config.out.name}: {done}")
+                self.update(f"{self.title}{self._where}  {config.out.name}: {done}")
 
         return collect(config, on_event=show)
 
@@ -244,18 +229,14 @@ class Progress:
     def step(self, done: StepDone) -> None:
         now, line = time.monotonic(), done.line
         if self._first < 0:
-            self._first, self._begun = done.step - 1, now - line.get("seconds", 0.0) - line["rollout_seconds"]
-        left = (now - self._begun) / (done.step - self._first) * (done.steps - done.step)
+            self._first, self.begun = done.step - 1, now - line.get("seconds", 0.0) - line["rollout_seconds"]
+        left = (now - self.begun) / (done.step - self._first) * (done.steps - done.step)
         parts = [f"step {done.step}/{done.steps}"]
         parts += [f"solved {line['solved']:.2f}"] if "solved" in line else []
         parts += [f"with hints {line['solved_guided']:.2f}"] if "solved_guided" in line else []
         parts += [f"loss {line['loss']:.4f}"] if "loss" in line else ["nothing to learn from"]
         parts += [f"margin {line['teacher_margin']:.2f}"] if "teacher_margin" in line else []
         parts += [f"entropy {line['entropy']:.2f}"] if "entropy" in line else []
-        parts += [f"about {clock(left)} left" if done.step < done.steps else clock(now - self._begun)]
+        parts += [f"about {clock(left)} left" if done.step < done.steps else clock(now - self.begun)]
         self._where = f"  step {done.step}/{done.steps}"
-        if self._status is not None:
-            self._status.update("  ".join([self.title, *parts]))
-        if done.step == done.steps or (self._status is None and now - self._shown >= 10):
-            self._shown = now
-            self._console.print("  ".join([self.title, *parts]), soft_wrap=True, markup=False)
+        self.show("  ".join([self.title, *parts]), last=done.step == done.steps)
