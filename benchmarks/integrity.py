@@ -100,7 +100,10 @@ def main() -> None:
     for built in build(task_set):
         if built.error is not None:
             raise SystemExit(str(built.error))
-    results = {name: measured(task_set.load(name), arguments.runs) for name in task_set.ids}
+    results = {}
+    for name in task_set.ids:
+        results[name] = measured(task_set.load(name), arguments.runs)
+        print(name, results[name]["over_plain"], flush=True)
     table = Table("way", *results)
     for way in next(iter(results.values()))["seconds"]:
         table.add_row(way, *(f"{found['seconds'][way]} s" for found in results.values()))
