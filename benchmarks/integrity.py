@@ -100,16 +100,16 @@ def main() -> None:
     for built in build(task_set):
         if built.error is not None:
             raise SystemExit(str(built.error))
-    results = {}
+    results: dict[str, Any] = {}
     for name in task_set.ids:
         results[name] = measured(task_set.load(name), arguments.runs)
-        print(name, results[name]["over_plain"], flush=True)
+        place = write_results("integrity", results)  # what was measured stays when it is cut off
     table = Table("way", *results)
     for way in next(iter(results.values()))["seconds"]:
         table.add_row(way, *(f"{found['seconds'][way]} s" for found in results.values()))
     console = Console()
     console.print(table)
-    console.print(f"written to {write_results('integrity', results)}")
+    console.print(f"written to {place}")
 
 
 if __name__ == "__main__":
