@@ -141,7 +141,9 @@ def parent(forked: Any = None) -> None:
     """Take the job and have it done; the child is `forked` where it comes from a zygote (`_zygote.py`)."""
     job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
     close_memory()
-    conduct(job, forked or start_child(job["source"]))
+    child = forked or start_child(job["source"])
+    begin(child[0], job["root"])
+    conduct(job, child)
 
 
 def parent_ahead() -> None:
@@ -155,7 +157,7 @@ def parent_ahead() -> None:
     with pipe.open("rb") as given:  # returns when the other end is opened
         pipe.unlink()
         job = json.loads(given.read().decode("utf-8"))
-    conduct(job, started, begun=True)
+    conduct(job, started)
 
 
 def close_memory() -> None:
@@ -164,7 +166,7 @@ def close_memory() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
 
 
-def conduct(job: dict[str, Any], child: Any, begun: bool = False) -> None:
+def conduct(job: dict[str, Any], child: Any) -> None:
     """Count what the child reports, and print the document."""
     word = job.pop("word")
     started = time.monotonic()
@@ -173,8 +175,6 @@ def conduct(job: dict[str, Any], child: Any, begun: bool = False) -> None:
     Path(job["ini"]).write_text(ini_text(job["options"]))
     job["report_word"] = os.urandom(16).hex()  # so that blind writes to every descriptor are not reports
     reports, output = Reports(job.pop("expected"), job["report_word"]), Output()
-    if not begun:
-        begin(child[0], job["root"])
     ending, code = run_child(job, child, reports, output)
     shutil.rmtree(private, ignore_errors=True)
     document = {
@@ -293,13 +293,7 @@ def ini_text(options: dict[str, str]) -> str:
 def child() -> int:
     root = Path(json.loads(sys.stdin.buffer.readline().decode("utf-8"))).resolve()
     sys.path[:] = [entry for entry in sys.path if entry and root not in (Path(entry).resolve() / "x").parents]
-
-    import pytest  # before any folder of the repository can be imported from
-    from _pytest import config
-
-    for plugin in config.default_plugins:  # as pytest itself would later; what the job blocks is not for import
-        if plugin not in BLOCKED:
-            importlib.import_module(f"_pytest.{plugin}")
+    pytest = import_pytest()  # before any folder of the repository can be imported from
     job = json.loads(sys.stdin.buffer.read().decode("utf-8"))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -334,6 +328,17 @@ def child() -> int:
         extra.end()
     reporter.send("end", "", "", "")
     return code
+
+
+def import_pytest() -> Any:
+    """pytest, and those of its plugins that it would import later; what is blocked is not for import."""
+    import pytest
+    from _pytest import config
+
+    for plugin in config.default_plugins:
+        if plugin not in BLOCKED:
+            importlib.import_module(f"_pytest.{plugin}")
+    return pytest
 
 
 def load(name: str, text: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import json
 import os
 import signal
@@ -25,12 +24,7 @@ _REAP_MS = 500
 def serve(runner: Any, supervisor_text: str) -> None:
     """Fork for each request, until the owner is gone. Does not return."""
     sys.path[:] = [entry for entry in sys.path if entry]
-    import pytest  # noqa: F401
-    from _pytest import config
-
-    for plugin in config.default_plugins:
-        if plugin not in runner.BLOCKED:
-            importlib.import_module(f"_pytest.{plugin}")
+    runner.import_pytest()
     known = frozenset(sys.modules)  # the rest is this program's, and goes before the child begins
     import gc
     import select

@@ -51,6 +51,14 @@ class Inquiry:
     left: tuple[Question, ...] = ()  # to be asked among twins in another run: their function stands sealed in this one
 
     @property
+    def choices(self) -> dict[str, dict[str, list[list[str]]]]:
+        """The literals of `among`, as they enter a machine."""
+        return {
+            key: {number: [literals for literals, _ in choices] for number, choices in sites.items()}
+            for key, sites in self.among.items()
+        }
+
+    @property
     def empty(self) -> bool:
         return not (self.keys or self.calls)
 
@@ -199,25 +207,16 @@ def ask(
 ) -> tuple[Findings, TestReport]:
     """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
     with store.exclusive(reference.gate(task)):
-        report = reference.run(
-            task,
-            open_sandbox,
-            changes,
-            inquiry.files,
-            inquiry.keys,
-            inquiry.calls,
-            choices={
-                key: {number: [literals for literals, _ in choices] for number, choices in sites.items()}
-                for key, sites in inquiry.among.items()
-            },
-        )
+        facts = (inquiry.files, inquiry.keys, inquiry.calls)
+        report = reference.run(task, open_sandbox, changes, *facts, choices=inquiry.choices)
     return read(inquiry, report), report
 
 
 def ask_in(task: Task, inquiry: Inquiry, sandbox: Sandbox) -> tuple[Findings, TestReport]:
     """As `ask`, in a machine that was made ready for this inquiry."""
     with store.exclusive(reference.gate(task)):
-        report = reference.run_in(sandbox, task, inquiry.files, inquiry.keys, inquiry.calls)
+        facts = (inquiry.files, inquiry.keys, inquiry.calls)
+        report = reference.run_in(sandbox, task, *facts, choices=inquiry.choices)
     return read(inquiry, report), report
 
 

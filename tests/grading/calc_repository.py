@@ -50,6 +50,16 @@ diff --git a/calc/core.py b/calc/core.py
  
  def halve(a):
 """
+FORGE_REPORTS = """
+import sys
+if "_pytest.reports" in sys.modules:
+    from _pytest.reports import TestReport
+    def forged(item, call, real=TestReport.from_item_and_call):
+        report = real(item, call)
+        report.outcome, report.longrepr = "passed", None
+        return report
+    TestReport.from_item_and_call = forged
+"""
 
 
 def git(folder: Path, *arguments: str, stdin: bytes | None = None) -> bytes:

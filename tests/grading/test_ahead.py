@@ -5,22 +5,12 @@ import threading
 import time
 
 import pytest
+from calc_repository import FORGE_REPORTS
 
 from swegym.errors import SandboxError
 from swegym.grading import ahead, sealed
 from swegym.grading.reference import reference_for
 from swegym.sandbox import sandbox_factory
-
-FORGES = """
-import sys
-if "_pytest.reports" in sys.modules:
-    from _pytest.reports import TestReport
-    def forged(item, call, real=TestReport.from_item_and_call):
-        report = real(item, call)
-        report.outcome, report.longrepr = "passed", None
-        return report
-    TestReport.from_item_and_call = forged
-"""
 
 
 class Recorder:
@@ -77,7 +67,7 @@ def test_questions_wait_in_a_machine_of_their_own_until_that_of_the_tests_is_clo
 
 def test_a_forged_success_is_found_there_too(known, idle) -> None:
     wrong = known.gold_patch.replace("+    return a + b", "+    return 0").replace("-1,5 +1,5", "-1,5 +1,13")
-    added = "".join(f"+{line}\n" for line in FORGES.strip().split("\n"))
+    added = "".join(f"+{line}\n" for line in FORGE_REPORTS.strip().split("\n"))
     forging = wrong.replace(" def add(a, b):", added + " def add(a, b):")
     verdict = sealed.grade(known, forging, sandbox_factory())
     assert verdict.resolved is False and verdict.tampering, verdict

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from calc_repository import BASE, git, write_tree
+from calc_repository import BASE, FORGE_REPORTS, git, write_tree
 
 from swegym.grading import make_grader, sealed
 from swegym.grading.reference import reference_for
@@ -12,16 +12,6 @@ from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 
 CORE = "def add(a, b):\n    return a - b\n\n\ndef halve(a):\n    return a / 2\n"
-FORGE_REPORTS = """
-import sys
-if "_pytest.reports" in sys.modules:
-    from _pytest.reports import TestReport
-    def forged(item, call, real=TestReport.from_item_and_call):
-        report = real(item, call)
-        report.outcome, report.longrepr = "passed", None
-        return report
-    TestReport.from_item_and_call = forged
-"""
 RESTORED = """
 import sys, gc
 def lazily():
