@@ -9,6 +9,7 @@ looks for notes. So one of the two always sees the other.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,11 +34,11 @@ def note(machine: Path, digests: Iterable[str]) -> None:
 def in_use() -> set[str]:
     """The layers of all machines there are, also of dead ones that were not swept yet."""
     found: set[str] = set()
-    for file in paths.machines().glob(f"*/*/{_NOTE}"):
-        try:
-            found.update(file.read_text().split())
-        except FileNotFoundError:  # the machine has just been closed
-            continue
+    for owner in paths.machines().glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # an owner has just ended, and all its machines with it
+            for file in owner.glob(f"*/{_NOTE}"):
+                with contextlib.suppress(FileNotFoundError):  # the machine has just been closed
+                    found.update(file.read_text().split())
     return found
 
 

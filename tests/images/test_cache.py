@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
+import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +76,27 @@ def test_a_running_machine_keeps_its_base_and_a_rows_base_goes_when_unused() -> 
     assert (paths.layers() / kept).is_dir()
     with open_sandbox(Image("test", "host", workdir="/")) as box:
         assert box.exec("cat /etc/passwd").exit_code == 0
+
+
+def test_owners_that_come_and_go_do_not_disturb_who_asks_for_uses() -> None:
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            machine = paths.machines() / "1-owner/1"
+            machine.mkdir(parents=True)
+            layer_uses.note(machine, ["0" * 64])
+            shutil.rmtree(machine.parent)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        owners = pool.submit(come_and_go)
+        try:
+            deadline = time.monotonic() + 0.5
+            while time.monotonic() < deadline:
+                assert layer_uses.in_use() <= {"0" * 64}
+        finally:
+            stop.set()
+        owners.result()
 
 
 def test_a_machine_that_opens_while_its_layer_is_moved_away_gets_it_back(monkeypatch: pytest.MonkeyPatch) -> None:

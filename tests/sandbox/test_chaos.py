@@ -130,7 +130,9 @@ def left_over(home: Path, owners: list[int]) -> list[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             if f"{home}/" in command + (entry / "mountinfo").read_text() or "sleep 888" in command:
                 found.append(f"process {entry.name}: {command[:100]}")
-    found += [str(path) for owner in owners for path in Path("/sys/fs/cgroup").glob(f"**/swegym-{owner}-*")]
+    marks = tuple(f"swegym-{owner}-" for owner in owners)
+    for place, groups, _ in os.walk("/sys/fs/cgroup"):  # which goes on where a group vanishes under its hands
+        found += [f"{place}/{group}" for group in groups if group.startswith(marks)]
     found += [str(path) for path in (home / "machines").glob("*")]
     found += [str(path) for path in (home / "snapshots").glob("*") if path.name not in (".lock", ".leases")]
     found += [str(path) for path in (home / "snapshots/.leases").glob("*")]
