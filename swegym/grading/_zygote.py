@@ -111,13 +111,10 @@ def fork_child(runner: Any) -> tuple[Any, int, int, int]:
 
 
 def finished(program: Any) -> int:
-    """The exit code of a program that ends as an interpreter does: threads, exit functions, what is buffered."""
-    import atexit
-    import threading
-
+    """The exit code of a program that ends itself where all goes well: of what it raised else, which is shown."""
     code: Any = 1
     try:
-        code = program()
+        program()
     except SystemExit as error:
         code = error.code
         if code is not None and not isinstance(code, int):
@@ -125,10 +122,6 @@ def finished(program: Any) -> int:
             code = 1
     except BaseException:
         traceback.print_exc()
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BaseException):
             stream.flush()

@@ -1,4 +1,4 @@
-"""A machine for questions that is made ready while the tests still run in theirs.
+"""A machine for questions that is made ready while the tests run in theirs.
 
 Most of what questions cost is no question: a machine, the patched tree, an interpreter, pytest. Nothing of that runs
 code of the repository, so it may go on beside the tests. Only when the machine of the tests is closed does the runner
@@ -72,7 +72,10 @@ class WaitingSandbox:
 
 
 class Ahead:
-    """A plan of questions and the machine that waits for them, made in the background. A context manager."""
+    """A plan of questions and the machine that waits for them, made in the background from `begin` on.
+
+    A context manager. Begun before the tests run, it would hold up what leads to them.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,11 @@ class Ahead:
         layers: Collection[str],
     ) -> None:
         self._facts = (task, applied, known, open_sandbox, layers)
-        self._made = _in_background(self._prepare)
+        self._made: Future[Any] | None = None
+
+    def begin(self) -> None:
+        """Start making it; once, however often it is called."""
+        self._made = self._made or _in_background(self._prepare)
 
     def _prepare(self) -> tuple[Plan, Sandbox]:
         task, applied, known, open_sandbox, layers = self._facts
@@ -91,7 +98,7 @@ class Ahead:
         try:
             lasting = 2 * (task.tests.timeout + MARGIN) + 120  # the tests' time, and then the questions'
             waiting = WaitingSandbox(sandbox, task.image.workdir, lasting)
-            plan = strict.plan(task, known, layers)  # here, where the tests' machine is open, for it holds threads up
+            plan = strict.plan(task, known, layers)
             write_tree(sandbox, task, applied.changes, plan.inquiry.files)
         except BaseException:
             sandbox.close()
@@ -99,7 +106,9 @@ class Ahead:
         return plan, cast(Sandbox, waiting)
 
     def ready(self) -> tuple[Plan, Sandbox] | None:
-        """The plan and its machine; None where no machine could be made."""
+        """The plan and its machine; None where no machine could be made, or nothing was begun."""
+        if self._made is None:
+            return None
         try:
             made: tuple[Plan, Sandbox] = self._made.result()
         except SandboxError:
@@ -110,8 +119,9 @@ class Ahead:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(Exception):  # whoever wanted it has met it
-            self._made.result()[1].close()
+        if self._made is not None:
+            with contextlib.suppress(Exception):  # whoever wanted it has met it
+                self._made.result()[1].close()
 
 
 def _in_background(work: Any) -> Future[Any]:

@@ -6,6 +6,7 @@ No other test file goes along, unless it is imported: what it holds might be an 
 from __future__ import annotations
 
 import ast
+import functools
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ def _is_test_file(path: str) -> bool:
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
 
 
-def _imported_names(source: bytes) -> set[str]:
+@functools.lru_cache(maxsize=64)
+def _imported_names(source: bytes) -> frozenset[str]:
     tree = expectations.parse(source)
     names: set[str] = set()
     for node in ast.walk(tree) if tree else ():
@@ -50,7 +52,7 @@ def _imported_names(source: bytes) -> set[str]:
             names |= {part for alias in node.names for part in alias.name.split(".")}
         elif isinstance(node, ast.ImportFrom):
             names |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def test_paths(task: Task) -> list[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -107,7 +107,8 @@ def _questioned(
     ahead: Ahead | None,
 ) -> Verdict:
     """`named` is the task with its tests by names that pytest knows; `known` the reference, if it was taken before."""
-    verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",))
+    beside = ahead.begin if ahead else None
+    verdict, report = _tried(task, applied, open_sandbox, seconds, ("_evidence",), beside)
     if verdict.resolved is not True or report is None:
         return _accused(verdict, report, known)
     try:
@@ -148,9 +149,11 @@ def _tried(
     open_sandbox: SandboxFactory,
     seconds: dict[str, float],
     extras: tuple[str, ...],
+    beside: Callable[[], None] | None = None,
 ) -> tuple[Verdict, TestReport | None]:
+    """The verdict of the tests; `beside` is called when they begin to run."""
     for _ in range(_TRIES):
-        run = _run(task, applied, open_sandbox, seconds, extras=extras)
+        run = _run(task, applied, open_sandbox, seconds, extras=extras, beside=beside)
         if run.report is not None:
             if verdict := _judge(task, run.report, applied.notes, seconds):
                 return verdict, run.report
@@ -192,6 +195,7 @@ def _run(
     seconds: dict[str, float],
     phase: str = "",
     extras: tuple[str, ...] = (),
+    beside: Callable[[], None] | None = None,
 ) -> _Run:
     try:
         with store.exclusive(gate(task), shared=True):
@@ -200,6 +204,8 @@ def _run(
             with sandbox:
                 with _timed(seconds, phase or "apply"):
                     write_tree(sandbox, task, applied.changes)
+                if beside:
+                    beside()
                 with _timed(seconds, phase or "run"):
                     report = run_hidden(
                         sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir, extras=extras

@@ -166,8 +166,11 @@ def _raise_check(site: Site) -> dict[str, Any] | None:
 def only(tree: ast.Module, wanted: Collection[str]) -> None:
     """Take the other tests out of a file: what they hold is nobody's business."""
     names = {name.rpartition("::")[2] for name in wanted}
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used = {
+        node.attr if isinstance(node, ast.Attribute) else node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Name)
+    }
 
     def kept(body: list[ast.stmt]) -> list[ast.stmt]:
         found = []

@@ -120,6 +120,7 @@ def test_a_runner_that_cannot_start_there_says_so(known, idle) -> None:
     with ahead.Ahead(
         known, _applied(known), reference_for(known, sandbox_factory()), _without_python, ("seals",)
     ) as made:
+        made.begin()
         ready = made.ready()
         assert ready is not None
         done = ready[1].run_runner(b"{}", 30.0)
@@ -134,6 +135,7 @@ def test_nothing_of_the_repository_runs_before_the_job_comes(known) -> None:
     reference = reference_for(known, sandbox_factory())
     applied = sealed.apply_patch(known, marking)
     with ahead.Ahead(known, applied, reference, sandbox_factory(), ("seals",)) as made:
+        made.begin()
         ready = made.ready()
         assert ready is not None
         plan, machine = ready
