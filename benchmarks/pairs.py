@@ -1,10 +1,12 @@
 """Preference pairs from the shipped tasks: what `repair` solves plain and with hints, and what pairs come of it.
 
-    python benchmarks/pairs.py [--jobs 2] [--minutes 50] [--parts mutants/parse pypi/tabulate ...]
+    python benchmarks/pairs.py [--jobs 2] [--minutes 50] [--parts mutants/parse pypi/tabulate ...] [--again SEED]
 
 A part is the tasks of one package, those of the training split first: two plain attempts at each, one guided retry of
-each failure. Runs lie in runs/pairs/; the same command goes on where they stopped, and with --minutes they stop by
-themselves. The results file is of all that lies there by then.
+each failure. With --again the same once more, with another seed, for those tasks that gave a pair: where a student
+solves nothing, or everything, more attempts are no data. Runs lie in runs/pairs/; the same command goes on where they
+stopped, and with --minutes they stop by themselves. The results file is of all that lies there by then; rates are those
+of the first round.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ from swegym.tasks.build import build
 from swegym.types import Trajectory
 
 ATTEMPTS = 2
-STUDENT = {"seconds": 6.0}  # of processor time for trying edits: half of what `repair` takes by itself
+STUDENT = {"seconds": 3.0}  # of processor time for trying edits: a quarter of what `repair` takes by itself
 SETS = ("mutants", "pypi")
+AGAIN = ".again-"  # behind a part's name, before the seed of another round
 
 
 def main() -> None:
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, help="stop the runs then; the next start goes on")
     parser.add_argument("--parts", nargs="*", metavar="SET/PACKAGE", help="all if left out; none: results only")
+    parser.add_argument("--again", type=int, metavar="SEED", help="another round, of the tasks that gave a pair")
     parser.add_argument("--dpo", type=Path, metavar="MODEL", help="let TRL train this model on the pairs for two steps")
     parser.add_argument("--out", type=Path, default=Path("runs/pairs"))
     arguments = parser.parse_args()
@@ -54,7 +58,7 @@ def main() -> None:
     try:
         every = [part for name in SETS for part in parts_of(name)]
         for part in every if arguments.parts is None else arguments.parts:
-            carry_out(part, arguments.out, arguments.jobs, console)
+            carry_out(part, arguments.out, arguments.jobs, console, arguments.again)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on")
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -64,7 +68,9 @@ def main() -> None:
         "settings": {"policy": "repair", **STUDENT, "attempts": ATTEMPTS, "guide": "on-failure", "teacher": "oracle"}
     }
     attempts = read_runs(folders.values()).trajectories
-    results["all"] = figures(attempts)
+    results["all"] = figures(read_runs(folders[name] for name in folders if AGAIN not in name).trajectories)
+    if rounds := [folders[name] for name in folders if AGAIN in name]:
+        results["again"] = figures(read_runs(rounds).trajectories)
     results["data"] = products(attempts, arguments.out)
     if arguments.dpo:
         results["trl"] = read_by_trl(arguments.out / "pairs_of_any_split.jsonl", arguments.dpo)
@@ -84,11 +90,17 @@ def parts_of(name: str) -> list[str]:
     return list(dict.fromkeys(f"{name}/{package(task)}" for task in training_first))
 
 
-def carry_out(part: str, out: Path, jobs: int, console: Console) -> None:
-    """Build the tasks of a part and attempt them."""
+def carry_out(part: str, out: Path, jobs: int, console: Console, again: int | None) -> None:
+    """Build the tasks of a part and attempt them; with `again`, those that gave a pair, with this seed."""
     name, _, chosen = part.partition("/")
     tasks = load_task_set(name)
     wanted = [task for task in tasks.ids if package(task) == chosen]
+    if again is not None:
+        pairs = make_pairs(read_runs([RunFolder(out / part)]).trajectories, guards=Guards(refusals=(untrusted(),)))
+        wanted = sorted({row["task"] for row in pairs.rows})
+        part = f"{part}{AGAIN}{again}"
+    if not wanted:
+        return
     unbuilt = [result.id for result in build(tasks, wanted, jobs=jobs) if result.error]
     console.print(f"{part}: {len(wanted)} tasks, not built: {', '.join(unbuilt) or 'none'}", emoji=False)
 
@@ -107,6 +119,7 @@ def carry_out(part: str, out: Path, jobs: int, console: Console) -> None:
         guide="on-failure",
         teacher="oracle",
         jobs=jobs,
+        seed=again or 0,
         out=out / part,
     )
     collect(config, on_event=show)
