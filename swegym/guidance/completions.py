@@ -1,7 +1,8 @@
 """A completion: one answer of a model to a teacher's request, through litellm. Cached by content, within a budget.
 
 The cache is keyed by the whole request and by how many times it was asked before, so that a rerun costs nothing and
-asking again still asks. Failures that may pass are tried again here; what does not pass is a `ProviderError`.
+asking again still asks. Failures that may pass are tried again here; what does not pass is a `ProviderError`, or where
+no request can pass, for want of a key or a model, an `InputError`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from swegym.config import Config
 from swegym.errors import InputError, ProviderError
 from swegym.guidance.asking import NoHint
 from swegym.types import Message
+
+DENIED = (401, 403, 404)  # status codes of a key or a model that is none, which no later request changes
 
 
 class ModelOptions(Config):
@@ -76,6 +79,7 @@ class Completer:
 
         Raises:
             NoHint: The budget is spent.
+            InputError: The server denies access to the model, as it will for every request.
             ProviderError: The server failed, refuses the request, or took too long.
         """
         request = self._request(messages, schema)
@@ -193,9 +197,13 @@ def _response(request: dict[str, Any], options: ModelOptions) -> Any:
         )
     except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
         name = type(error).__name__
+        said = f"teacher's model {options.model}: {name}: {str(error)[:300]}."
+        if getattr(error, "status_code", None) in DENIED:
+            raise InputError(
+                f"{said} See that `model`, `api_base` and the key in the environment are right."
+            ) from error
         raise ProviderError(
-            f"teacher's model {options.model}: {name}: {str(error)[:300]}. See that its server runs, that `api_base` "
-            "and the key in the environment are right, and that `structured` suits the server."
+            f"{said} See that its server runs, that `api_base` is right, and that `structured` suits the server."
         ) from error
     if not response.choices:
         raise ProviderError(f"teacher's model {options.model}: its server answered without a choice. See its log.")

@@ -6,7 +6,8 @@ import os
 from typing import Any, Literal
 
 from swegym.config import Config
-from swegym.errors import ProviderError
+from swegym.errors import InputError, ProviderError
+from swegym.guidance.completions import DENIED
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
 ASKED_WAIT = 300.0  # seconds that a server may ask for
@@ -29,7 +30,6 @@ class Requesting(Config):
 
 REMEDIES: dict[str, str] = {
     "AuthenticationError": "Set the provider's key in the environment, e.g. OPENAI_API_KEY.",
-    "PermissionDeniedError": "The key may not use this model; use another key or model.",
     "NotFoundError": "No such model there; correct `model` or `api_base`.",
     "ContextWindowExceededError": "The conversation outgrew the model; lower limits.tokens or take another model.",
     "BadRequestError": "The server refuses the request as it is; correct `model` and the other options.",
@@ -38,6 +38,7 @@ REMEDIES: dict[str, str] = {
     "InternalServerError": "See that the server runs, that `api_base` is right, and what its log says.",
     "APIConnectionError": "See that the server runs and that `api_base` is right.",
 }
+DENIAL = "The key may not use this model; use another key or model."
 
 
 class ContextExceeded(ProviderError):
@@ -45,7 +46,13 @@ class ContextExceeded(ProviderError):
 
 
 def complete(request: dict[str, Any], options: Requesting) -> Any:
-    """Litellm's response. Raises `ContextExceeded`, or `ProviderError` for anything else that does not pass."""
+    """Litellm's response.
+
+    Raises:
+        ContextExceeded: The conversation is longer than the model can take.
+        InputError: The server denies access to the model, as it will for every request: a run stops.
+        ProviderError: Anything else that does not pass.
+    """
     # litellm otherwise fetches its price list from the network while it is imported.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
@@ -114,12 +121,15 @@ def asked_wait(error: BaseException | None) -> float:
         return 0.0  # a date, which this clock may not share
 
 
-def provider_error(error: Exception, options: Requesting) -> ProviderError:
+def provider_error(error: Exception, options: Requesting) -> InputError | ProviderError:
     name = type(error).__name__
-    remedy = REMEDIES.get(name, "See the server's log.")
+    denied = getattr(error, "status_code", None) in DENIED
+    remedy = REMEDIES.get(name, DENIAL if denied else "See the server's log.")
     where = f" at {options.api_base}" if options.api_base else ""
     tried = f" after {options.attempts} attempts" if cause_of(error) == "retry" else ""
-    kind = ContextExceeded if name == "ContextWindowExceededError" else ProviderError
+    kind: type[InputError] | type[ProviderError] = InputError if denied else ProviderError
+    if name == "ContextWindowExceededError":
+        kind = ContextExceeded
     return kind(f"model {options.model}{where}: {name}{tried}: {str(error)[:500]}. {remedy}")
 
 

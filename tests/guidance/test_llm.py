@@ -114,6 +114,13 @@ def test_a_server_that_fails_or_hangs_is_the_providers_doing(question, failure):
         teacher(server, request_seconds=0.3).ask(question)
 
 
+@pytest.mark.parametrize("failure", [401, 403, 404])
+def test_denied_access_is_wrong_input_which_stops_a_run(question, failure):
+    with model_server(failure) as server, pytest.raises(InputError, match=r"hosted_vllm/m.*key in the environment"):
+        teacher(server).ask(question)
+    assert len(server.requests) == 1
+
+
 def test_a_rerun_costs_nothing_and_asking_again_still_asks(question):
     with model_server(json.dumps(LEAK), json.dumps(GOOD)) as server:
         first = teacher(server).ask(question)

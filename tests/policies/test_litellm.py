@@ -107,13 +107,18 @@ def test_passing_failures_are_tried_again(task, failure):
 @pytest.mark.parametrize(
     ("failure", "remedy"),
     [
-        (error(401, "bad key"), "key"),
-        (error(404, "no such model"), "correct `model`"),
         (error(400, "This model's maximum context length is 10 tokens.", "context_length_exceeded"), "limits.tokens"),
     ],
 )
 def test_lasting_failures_abort_at_once_with_the_remedy(task, failure, remedy):
     with openai_server(failure, HELLO) as server, pytest.raises(ProviderError, match=remedy):
+        student(task, server)(OPENING, [TOOL])
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("failure", "remedy"), [(401, "key"), (403, "another key"), (404, "correct `model`")])
+def test_denied_access_is_wrong_input_which_stops_a_run(task, failure, remedy):
+    with openai_server(error(failure, "not for you"), HELLO) as server, pytest.raises(InputError, match=remedy):
         student(task, server)(OPENING, [TOOL])
     assert len(server.requests) == 1
 
