@@ -1,7 +1,8 @@
 """Exported tasks have the documented fields, and their verifier and solution do in a machine what Harbor expects.
 
-Harbor itself needs Python 3.12; what it does with a folder is done here by hand: the files are put at their places, the
-solution is run or not, then tests/test.sh, and the reward is read from /logs/verifier.
+Harbor itself needs Python 3.12, and `scripts/harbor/run.sh` runs it. What it does with a folder is done here by hand:
+the files are put at their places, the solution is run or not, then tests/test.sh, and the reward is read from
+/logs/verifier.
 """
 
 import tarfile
