@@ -25,6 +25,7 @@ ROOMS = (
     ("data",),
     ("train",),
     ("evaluate", "report", "view", "adapters", "redteam", "cli"),
+    ("__main__",),
 )
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -1,5 +1,8 @@
 """Every verb explains itself: examples first, few flags, and the exit code of wrong usage."""
 
+import subprocess
+import sys
+
 import pytest
 import typer
 
@@ -73,6 +76,11 @@ def test_there_is_no_verb_without_a_test_here() -> None:
         else:
             names.add(path)
     assert names == set(VERBS)
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "swegym", "tasks", "list", "--wrong"], capture_output=True, text=True)
+    assert done.returncode == 2 and "Usage: swegym tasks list" in done.stderr
 
 
 def test_no_completion_flags(swegym) -> None:
