@@ -68,9 +68,10 @@ def main() -> None:
         "settings": {"policy": "repair", **STUDENT, "attempts": ATTEMPTS, "guide": "on-failure", "teacher": "oracle"}
     }
     attempts = read_runs(folders.values()).trajectories
-    results["all"] = figures(read_runs(folders[name] for name in folders if AGAIN not in name).trajectories)
-    if rounds := [folders[name] for name in folders if AGAIN in name]:
-        results["again"] = figures(read_runs(rounds).trajectories)
+    # Ids begin with the name of their run.
+    results["all"] = figures([attempt for attempt in attempts if AGAIN not in attempt.id])
+    if again := [attempt for attempt in attempts if AGAIN in attempt.id]:
+        results["again"] = figures(again)
     results["data"] = products(attempts, arguments.out)
     if arguments.dpo:
         results["trl"] = read_by_trl(arguments.out / "pairs_of_any_split.jsonl", arguments.dpo)

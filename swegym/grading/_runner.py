@@ -290,7 +290,7 @@ def ini_text(options: dict[str, str]) -> str:
     return "".join(["[pytest]\n", *(f"{name} = {value}\n" for name, value in indented.items())])
 
 
-def child() -> NoReturn:
+def child() -> int:
     root = Path(json.loads(sys.stdin.buffer.readline().decode("utf-8"))).resolve()
     sys.path[:] = [entry for entry in sys.path if entry and root not in (Path(entry).resolve() / "x").parents]
     pytest = import_pytest()  # before any folder of the repository can be imported from
@@ -327,10 +327,15 @@ def child() -> NoReturn:
     for extra in extras:
         extra.end()
     reporter.send("end", "", "", "")
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End at once. All that counts is said, and what is left in the interpreter takes time to be taken down."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # whatever the tests have put there
+        with contextlib.suppress(BaseException):  # whatever the tests have put there
             stream.flush()
-    os._exit(code)  # all that counts is said; taking down an interpreter takes a tenth of a short run
+    os._exit(code & 0xFF)
 
 
 def import_pytest() -> Any:
@@ -366,7 +371,7 @@ if __name__ == "__main__":
             programs = json.load(texts)
         load("_zygote", programs["zygote"]).serve(sys.modules["__main__"], programs["supervisor"])
     if sys.argv[-1] == "child":
-        child()
+        leave(child())
     if sys.argv[-1] == "ahead":
         parent_ahead()
     else:

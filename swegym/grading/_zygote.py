@@ -7,7 +7,6 @@ the child, and only then reads the job with its secret word. Standard library on
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
@@ -102,7 +101,7 @@ def fork_child(runner: Any) -> tuple[Any, int, int, int]:
                 sys.modules["random"].seed()
             # A program that was executed can be traced by its like; the parent stays closed to it.
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-            os._exit(finished(runner.child))
+            runner.leave(finished(runner.child))
         finally:
             os._exit(70)
     for descriptor in (job_read, result_write, output_write):
@@ -111,10 +110,10 @@ def fork_child(runner: Any) -> tuple[Any, int, int, int]:
 
 
 def finished(program: Any) -> int:
-    """The exit code of a program that ends itself where all goes well: of what it raised else, which is shown."""
+    """The exit code of a program: what it returned, or as an interpreter has it of what it raised, which is shown."""
     code: Any = 1
     try:
-        program()
+        code = program()
     except SystemExit as error:
         code = error.code
         if code is not None and not isinstance(code, int):
@@ -122,10 +121,7 @@ def finished(program: Any) -> int:
             code = 1
     except BaseException:
         traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):
-            stream.flush()
-    return (code or 0) & 0xFF
+    return code or 0
 
 
 class Forked:
