@@ -15,6 +15,7 @@ import base64
 import collections
 import json
 import sys
+import time
 import types
 from typing import Any
 
@@ -82,6 +83,7 @@ class Questions:
         self._choices: dict[str, dict[str, list[list[str]]]] = job.get("choices") or {}
         self._keys: dict[str, str] = {}
         self._current = ""
+        self._started = 0.0
         self._counts: dict[tuple[str, int], int] = {}
 
     def begin(self) -> None:
@@ -121,7 +123,10 @@ class Questions:
         items[:] = kept
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        self._current = nodeid
+        self._current, self._started = nodeid, time.perf_counter()
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        self._send("seconds", nodeid, "", f"{time.perf_counter() - self._started:.3f}")
 
     def ask(self, number: int, value: Any) -> bool:
         """Take an answer; where there are choices for it, which of them it is equal to."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -39,7 +40,7 @@ LONGEST_LINE = 1 << 20
 MOST_BYTES = 256 << 20  # of reports; more than that is not a test suite
 MOST_TESTS = 200_000
 MOST_BROKEN = 50
-FACTS = ("answer", "evidence", "key")  # what extras send
+FACTS = ("answer", "evidence", "key", "seconds")  # what extras send
 MOST_FACTS, MOST_FACT_BYTES = 50_000, 24 << 20
 AFTERMATH = 2.0  # seconds that a finished session has to end its process
 PR_SET_DUMPABLE = 4
@@ -349,6 +350,8 @@ def import_pytest() -> Any:
     for module in ("_pytest._argcomplete", "faulthandler", "pdb", "readline"):  # what pytest imports when it begins
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    if hasattr(gc, "freeze"):
+        gc.freeze()  # pytest looks for garbage five times when it ends; nothing of itself is any
     return pytest
 
 

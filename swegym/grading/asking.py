@@ -12,6 +12,8 @@ is tampering, or chance; so what chance can explain is asked once more before it
 from __future__ import annotations
 
 import ast
+import heapq
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +32,7 @@ LAYERS = ("seals", "twins", "replay")
 MOST_TURNING = 60  # tests that must turn and are asked in one grading
 STAYING = 6  # and tests that must go on passing
 FAR = 2  # of these from files in which no test must turn
+USUAL = 0.02  # seconds of a test that is as likely to be drawn as any
 CALLED = 30  # and of the latter only by their calls, which cost next to nothing
 MOST_CALLS = 60
 
@@ -82,7 +85,7 @@ def choose(task: Task, known: Reference, source: random.Random) -> list[Question
     others = [known.questions[test] for test in task.hidden.pass_to_pass if test in known.questions]
     near = [question for question in others if question.path in places] or others
     far = [question for question in others if question.path not in places and question not in near]
-    staying = source.sample(near, min(STAYING, len(near))) + source.sample(far, min(FAR, len(far)))
+    staying = [*_quick(near, STAYING, source), *_quick(far, FAR, source)]
     callable_ = [question for question in near if question.calls and question not in staying]
     called = source.sample(callable_, min(CALLED, len(callable_)))
     return [
@@ -90,6 +93,15 @@ def choose(task: Task, known: Reference, source: random.Random) -> list[Question
         *(without_twins(question) for question in staying),
         *(replace(question, seals={}, twin_site=None, twin_steps=()) for question in called),
     ]
+
+
+def _quick(questions: Sequence[Question], count: int, source: random.Random) -> list[Question]:
+    """Some of the questions, drawn without replacement, the rarer the longer they take.
+
+    Each may be drawn. The weights are 1 / (USUAL + seconds); see Efraimidis and Spirakis, Weighted random sampling with
+    a reservoir, 2006: those with the largest u ** (1 / weight), u uniform.
+    """
+    return heapq.nlargest(count, questions, key=lambda one: math.log(1 - source.random()) * (USUAL + one.seconds))
 
 
 def without_twins(question: Question) -> Question:

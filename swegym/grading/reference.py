@@ -28,7 +28,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 5
+FORMAT = 6
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 PATIENCE = 4  # times the tests' own limit: copies of tests run beside them
@@ -46,6 +46,7 @@ class Question:
     twin_site: int | None = None
     twin_steps: tuple[int, ...] = ()
     tells: bool = False  # its seals or calls tell
+    seconds: float = field(default=0.0, compare=False)  # what its test takes when asked
 
     @property
     def path(self) -> str:
@@ -197,11 +198,12 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     again = run(task, open_sandbox, fix, final.files, wanted, replay.turned_round(calls))
     _must_end(again)
     base = run(task, open_sandbox, {}, final.files, wanted, calls)
-    questions = {}
+    questions, lasting = {}, _seconds_of(again)
     for test in good:
         question = _question(keys[test], final.checks, kept, (asked, again, base))
         site, steps = twinned.kept(keys[test], statuses_by_key)
-        question = Question(question.key, question.seals, question.calls, site, steps, question.tells)
+        seconds = lasting.get(question.key, 0.0)
+        question = replace(question, twin_site=site, twin_steps=steps, seconds=seconds)
         if question.covered:
             questions[test] = question
     readable = [key for key in wanted if key.split("::")[0] in final.checks]
@@ -273,6 +275,12 @@ def answers_of(report: TestReport) -> Answers:
 def statuses_of(report: TestReport) -> dict[str, str]:
     """The statuses in a report, by test key."""
     return {key: report.statuses.get(node, "missing") for kind, node, key, _ in report.facts if kind == "key"}
+
+
+def _seconds_of(report: TestReport) -> dict[str, float]:
+    """What each test took, by test key."""
+    keys = {node: key for kind, node, key, _ in report.facts if kind == "key"}
+    return {keys[node]: float(taken) for kind, node, _, taken in report.facts if kind == "seconds" and node in keys}
 
 
 # --- seals and calls --------------------------------------------------------------------------------------------------
