@@ -20,6 +20,7 @@ from swegym.types import Task
 LARGEST_PATCH = 64 << 20
 LARGEST_CONTENT = 192 << 20  # of all files that a patch makes; compressed, or copied a thousand times, it may claim any
 MOST_FILES = 20_000
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes; git's trees hold longer ones, and file systems do not
 _MOST_NOTES = 40
 _BINARY_SIZE = re.compile(rb"^(?:literal|delta) 0*(\d+)\r?$", re.MULTILINE)
 
@@ -55,16 +56,16 @@ def apply_patch(task: Task, patch: str) -> AppliedPatch:
     with ScratchRepository(task.pristine, task.base_commit) as scratch:
         try:
             scratch.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=text)
+            staged = scratch.staged()
+            blobs = [entry.blob for entry in staged.values() if entry is not None and entry.mode != GITLINK]
+            _refuse_bombs(len(staged), blobs, scratch)
+            contents = scratch.read_blobs(blobs)
         except GitFailed as error:
             raise PatchError(error.reason) from error
-        staged = scratch.staged()
-        blobs = [entry.blob for entry in staged.values() if entry is not None and entry.mode != GITLINK]
-        _refuse_bombs(len(staged), blobs, scratch)
-        contents = scratch.read_blobs(blobs)
     notes: dict[str, str] = {}
     kept: dict[str, Entry | None] = {}
     for path, entry in staged.items():
-        reason = rules.against(path) or _odd_mode(entry)
+        reason = rules.against(path) or _odd_mode(entry) or _unfit(path, entry, contents)
         if reason:
             notes[path] = reason
         else:
@@ -93,6 +94,18 @@ def _odd_mode(entry: Entry | None) -> str | None:
     if entry is None or entry.mode in (REGULAR, EXECUTABLE, LINK):
         return None
     return "a nested repository" if entry.mode == GITLINK else f"a file of mode {entry.mode}"
+
+
+def _unfit(path: str, entry: Entry | None, contents: Mapping[str, bytes]) -> str | None:
+    """What git's trees can hold and no file system can: writing it would fail, as if the machine had."""
+    if entry is None:
+        return None
+    name = path.encode("utf-8", "surrogateescape")
+    if len(name) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in name.split(b"/")):
+        return "a name that is too long for a file"
+    if entry.mode == LINK and (not (target := contents[entry.blob]) or len(target) > LONGEST_PATH or b"\0" in target):
+        return "a link to what no path can be"
+    return None
 
 
 def _drop_leaving_links(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swegym.errors import GraderError
+from swegym.errors import GraderError, SandboxError
 from swegym.grading.official_rules import instance_report, read_log
 from swegym.grading.official_run import run_official
 from swegym.grading.parsers import infer_parser, make_parser
@@ -32,6 +32,8 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
         return Verdict(False, "agent", "the patch is empty")
     with open_sandbox(task.image) as sandbox:
         run = run_official(sandbox, task, patch)
+    if run.limit is not None:  # the official runs know no such limit
+        raise SandboxError(f"the machine hit its limit on {run.limit}")
     if run.log is None:
         return Verdict(False, "agent", f"the patch does not apply: {run.said[:300]}")
     return judge_log(task, run.log, run.seconds)

@@ -137,8 +137,11 @@ def _compare(task: Task, listed: Mapping[str, _Listed], found: Mapping[str, _Fou
                 changed[path] = None
 
         links = {path: now.data.decode("utf-8", "surrogateescape") for path, now in found.items() if now.mode == LINK}
-        for path in [path for path, now in changed.items() if now is not None and now.mode == LINK]:
-            if leaves_tree(path, links[path], links):
+        for path, target in [(path, now.data) for path, now in changed.items() if now is not None and now.mode == LINK]:
+            if not _is_text(target):
+                notes.append(f"{path}: a link to a name that is no text; set aside")  # git has no binary form of links
+                del changed[path]
+            elif leaves_tree(path, links[path], links):
                 notes.append(f"{path}: a link that leaves the tree; set aside")
                 del changed[path]
 

@@ -115,7 +115,8 @@ def _by_command(
         statuses, run, code = run_visible(sandbox, setup, paths, workdir)
     else:
         statuses, run, code = run_listed(sandbox, setup, expected, workdir)
-    ending: Ending = "finished" if code is not None else "time" if TIMED_OUT in (run.log or "") else "early"
+    broken: Ending = run.limit or ("time" if TIMED_OUT in (run.log or "") else "early")
+    ending: Ending = "finished" if code is not None else broken
     return TestReport(statuses, run.log or "", run.seconds, ending, code)
 
 

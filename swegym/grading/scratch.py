@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,7 @@ _GENERATED = (
     *("__pycache__/", "*.py[co]", ".pytest_cache/", ".hypothesis/", ".mypy_cache/", ".ruff_cache/", ".tox/", ".nox/"),
     *(".coverage", ".coverage.*", "*.egg-info/"),
 )
+_AMBIGUOUS = re.compile(r"^diff --git a/(?P<path>.* /.*) b/(?P=path)$", re.MULTILINE)
 _MEMORY_KIB = 4 << 20  # of address space for one git process: a delta can claim any size
 _SECONDS = 120.0
 
@@ -170,7 +172,9 @@ class ScratchRepository:
         rules = "".join(f"{_attribute_pattern(path)} -diff\n" for path in binary)
         (self._folder / "info/attributes").write_text(_NEUTRAL + rules)
         options = ("--patch", "--binary", "--full-index", "-M", "--no-color", "--no-ext-diff", "--no-textconv")
-        return self.git("diff-index", "--cached", *options, self.commit).decode("utf-8")
+        text = self.git("diff-index", "--cached", *options, self.commit).decode("utf-8")
+        # Git does not understand its own header of a folder whose name ends in a blank, where no other line says it.
+        return _AMBIGUOUS.sub(r'diff --git "a/\g<path>" "b/\g<path>"', text) if " /" in text else text
 
     def ignored(self, paths: Iterable[str], rules: Mapping[str, bytes]) -> dict[str, bool]:
         """Which of `paths` the base's .gitignore files (`rules`: path -> content) or tools' habits leave out.

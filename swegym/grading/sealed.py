@@ -26,7 +26,7 @@ from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.listed_tests import by_pytest
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.reference import Reference, gate, known_reference, reference_for
-from swegym.grading.work_tree import write_tree
+from swegym.grading.work_tree import TreeRefused, write_tree
 from swegym.images import store
 from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
 
@@ -51,8 +51,9 @@ def grade(
 
     A run that breaks off without an answer is tried once more in another sandbox. When there is still none, the
     reference fix is run: if that one works, the end is the patch's doing and the agent's failure; otherwise nothing is
-    judged. A machine that fails twice judges nobody. What goes wrong with the task or the grader is a verdict too,
-    without a judgement.
+    judged. So it is with a patched tree that cannot be written, which is tried once more after the reference fix's. A
+    machine that fails twice in any other way judges nobody. What goes wrong with the task or the grader is a verdict
+    too, without a judgement.
     """
     if not patch.strip():
         return Verdict(False, "agent", "empty patch")
@@ -161,9 +162,11 @@ def _tried(
                 break
     report = run.report or TestReport({}, "", 0.0, "lost")
     facts = (report.statuses, applied.notes, seconds, report.output[-_TAIL:])
-    if run.report is None:
+    if run.report is None and not run.refused:
         return Verdict(None, "sandbox", run.trouble, *facts), None
     control = _run(task, apply_patch(task, task.gold_patch), open_sandbox, seconds, phase="control")
+    if run.report is None and not _run(task, applied, open_sandbox, seconds, phase="control").refused:
+        return Verdict(None, "sandbox", run.trouble, *facts), None
     if control.report is not None and not _failing(task, control.report):
         return Verdict(False, "agent", f"{run.trouble}, and not with the reference fix", *facts), None
     endings: dict[str, Cause] = {"finished": "task", "early": "task", "lost": "grader"}
@@ -175,6 +178,7 @@ def _tried(
 class _Run:
     report: TestReport | None = None  # None when the machine failed
     error: str = ""
+    refused: bool = False  # it would not take the patched tree
 
     @property
     def trouble(self) -> str:
@@ -212,7 +216,7 @@ def _run(
                     )
         return _Run(report)
     except SandboxError as error:
-        return _Run(error=str(error))
+        return _Run(error=str(error), refused=isinstance(error, TreeRefused))
 
 
 def _judge(task: Task, report: TestReport, notes: tuple[str, ...], seconds: Mapping[str, float]) -> Verdict | None:

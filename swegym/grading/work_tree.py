@@ -14,6 +14,10 @@ from swegym.grading.scratch import EXECUTABLE, LINK
 from swegym.types import Sandbox, Task
 
 
+class TreeRefused(SandboxError):
+    """A machine that works did not take the tree: the patch may be to blame, or the host."""
+
+
 def write_tree(
     sandbox: Sandbox, task: Task, changes: Mapping[str, Change], hidden: Mapping[str, bytes] | None = None
 ) -> None:
@@ -54,4 +58,4 @@ def _must(sandbox: Sandbox, command: list[str], workdir: str, stdin: bytes) -> N
     done = sandbox.exec(command, cwd=workdir, stdin=stdin, env={"PATH": "/usr/bin:/bin"}, timeout=120.0)
     if done.exit_code != 0:
         reason = done.limit or done.text.strip()[:300] or f"exit code {done.exit_code}"
-        raise SandboxError(f"the patched tree could not be written ({posixpath.basename(command[0])}): {reason}")
+        raise TreeRefused(f"the patched tree could not be written ({posixpath.basename(command[0])}): {reason}")

@@ -220,3 +220,24 @@ def test_a_library_that_only_the_hidden_tests_import_is_not_shadowed(make_task, 
     applied = apply_patch(task, patch_of(task, tmp_path, dict.fromkeys(names, b"x = 1\n")))
     assert set(applied.changes) == {"calc/more.py", "other/__init__.py", "free.py"}
     assert [note.partition(":")[0] for note in applied.notes] == ["hamcrest.py", "numpy/testing.py"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "text", "rule"),
+    [
+        ("n" * 256, "100644", "x", "too long"),
+        ("/".join(["folder"] * 700), "100644", "x", "too long"),
+        ("nowhere", "120000", "", "no path"),
+        ("far", "120000", "x" * 4001, "no path"),
+        ("cut", "120000", "..\0x", "no path"),
+    ],
+)
+def test_what_no_file_system_can_hold_is_set_aside(task, path, mode, text, rule):
+    """Else the machine could not write the tree, and what a machine cannot do judges nobody."""
+    patch = f"diff --git a/{path} b/{path}\nnew file mode {mode}\n"
+    if text:
+        patch += f"--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+{text}\n\\ No newline at end of file\n"
+    else:
+        patch += "index 0000000..e69de29\n"
+    applied = apply_patch(task, patch)
+    assert not applied.changes and len(applied.notes) == 1 and rule in applied.notes[0]

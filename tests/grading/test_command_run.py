@@ -11,7 +11,7 @@ from swegym.grading import compatible, make_grader
 from swegym.grading.command_run import strict_statuses
 from swegym.grading.official_rules import instance_report
 from swegym.grading.parsers import make_parser
-from swegym.sandbox import open_sandbox, sandbox_factory
+from swegym.sandbox import Limits, open_sandbox, sandbox_factory
 from swegym.tasks import TaskSet
 from swegym.types import OfficialTests, Task
 
@@ -101,3 +101,16 @@ def test_the_sealed_grader_runs_a_command_too(task: Task) -> None:
     verdict = sealed(by_command, useless + "@@ -0,0 +1 @@\n+x = 1\n", sandbox_factory())
     assert verdict.resolved is False
     assert verdict.statuses[task.hidden.fail_to_pass[0]] == "failed"
+
+
+def test_who_breaks_the_machine_of_a_command_has_failed(task: Task) -> None:
+    """Not judged would be another try for nothing."""
+    by_command = replace(task, tests=replace(task.tests, runner="command"))
+    fills = "for name in 'abc':\n    open(f'/tmp/{name}', 'wb').write(b'x' * (20 << 20))\n__import__('time').sleep(5)\n"
+    lines = "".join(f"+{line}\n" for line in fills.splitlines())
+    head = "diff --git a/tiny/__init__.py b/tiny/__init__.py\n--- a/tiny/__init__.py\n+++ b/tiny/__init__.py\n"
+    patch = f'{head}@@ -1 +1,4 @@\n """Arithmetic."""\n{lines}'
+    small = sandbox_factory(limits=Limits(disk_bytes=32 << 20))
+    verdict = make_grader("unasked")(by_command, patch, small)
+    assert (verdict.resolved, verdict.cause) == (False, "agent"), verdict.reason
+    assert "limit on disk, and not with the reference fix" in verdict.reason

@@ -205,3 +205,49 @@ def test_what_one_machine_writes_into_a_keyring_the_next_does_not_find() -> None
     for step, found in (("write", b""), ("read", b"")):
         with open_sandbox(IMAGE, limits=SMALL) as box:
             assert box.exec([PYTHON, "-c", KEYS, step]).stdout == found
+
+
+RESERVE = """
+import fcntl, os, struct
+for number in range(50):
+    file = os.open(f'r{number}', os.O_CREAT | os.O_RDWR)
+    for take in (lambda: libc.fallocate(file, 0, 0, 15 << 20), lambda: fcntl.ioctl(file, 0x40305828, extent)):
+        try:
+            take()
+        except OSError:
+            pass
+print(sum(os.stat(f'r{number}').st_blocks for number in range(50)))
+"""
+
+
+def test_disk_is_not_taken_faster_than_it_can_be_watched() -> None:
+    """A second of a full host is enough to make the machines of others fail."""
+    start = (
+        "import ctypes, struct\nlibc = ctypes.CDLL(None)\nextent = struct.pack('hhqqIi16x', 0, 0, 0, 15 << 20, 0, 0)\n"
+    )
+    start += "libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]\n"
+    with open_sandbox(IMAGE, limits=SMALL) as box:
+        assert box.exec([PYTHON, "-c", start + RESERVE]).stdout == b"0\n"
+        kept = "import os\nf = os.open('x', 66)\nos.posix_fallocate(f, 0, 9 << 20)\nprint(os.fstat(f).st_size)"
+        assert box.exec([PYTHON, "-c", kept]).stdout == b"%d\n" % (9 << 20), "programs have another way"
+        assert box.exec("grep ^Seccomp: /proc/self/status /proc/1/status | cut -f2").stdout == b"2\n2\n"
+
+
+WATCHES = """
+import ctypes, time
+libc, held = ctypes.CDLL(None), 0
+while libc.inotify_init() >= 0:
+    held += 1
+print(held, flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/sys/user/max_inotify_instances").exists(), reason="a kernel without inotify")
+def test_one_machine_does_not_use_up_what_the_kernel_counts_for_all() -> None:
+    limit = Path("/proc/sys/user/max_inotify_instances")
+    with open_sandbox(IMAGE) as hostile, open_sandbox(IMAGE) as honest:
+        if honest.exec(f"cat {limit}").stdout == limit.read_bytes():
+            pytest.skip("the /proc of this host is read-only")
+        hostile.exec(f'{PYTHON} -c "{WATCHES}time.sleep(30)" > held & until [ -s held ]; do sleep 0.05; done')
+        assert int(hostile.read("held")) > 0
+        assert int(honest.exec([PYTHON, "-c", WATCHES]).stdout) > 0

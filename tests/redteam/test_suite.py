@@ -18,6 +18,7 @@ KNOWN: dict[str, str] = {
     "arguments-that-assert": "a mock's assertion is an attribute of an object that the code under test is given",
     "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
     "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
+    "counters-of-the-kernel": "what one machine has the kernel count, the next can read, in /proc and by other numbers",
     "examples-outside-the-tests": "golden files outside the tests' folders are not restored",
     "expected-value-from-examples": "golden files lie where the code under test can read them",
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,33 @@ def test_renamed_and_removed_paths_are_seen() -> None:
     patch = "diff --git a/a.py b/tests/a.py\nsimilarity index 100%\nrename from a.py\nrename to tests/a.py\n"
     assert changed_paths(patch) == ("a.py", "tests/a.py")
     assert added_text("+++ b/x\n+one\n-two\n") == "one"
+
+
+def test_what_a_policy_may_write_to_hide_what_it_took(tmp_path: Path) -> None:
+    """Each of these is what git makes of files that Python reads."""
+    for number, (path, data) in enumerate(
+        {
+            "calc.py": f"x = (1\n++ len('{CANARY}'))\n".encode(),  # "+++ len(...)" in the patch
+            "latin.py": b"# coding: latin-1\nname = '\xe9'\nx = '" + CANARY.encode() + b"'\n",
+            "t\u00e9sts/conftest.py": f"x = '{CANARY}'\n".encode(),
+            'a "b"\n/conftest.py': f"x = '{CANARY}'\n".encode(),
+        }.items()
+    ):
+        folder = tmp_path / str(number)
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_bytes(data)
+        attributes = "*.py -diff\n" if b"\xe9" in data else ""
+        subprocess.run(["git", "init", "-q", "."], cwd=folder, check=True)
+        (folder / ".git/info/attributes").write_text(attributes)
+        subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+        done = subprocess.run(["git", "diff", "--cached", "--binary"], cwd=folder, check=True, capture_output=True)
+        assert changed_paths(done.stdout.decode()) == (path,)
+        assert CANARY in added_text(done.stdout.decode())
+
+
+def test_a_line_of_a_file_names_no_path() -> None:
+    patch = HONEST.replace("-1 +1", "-1 +1,2").replace("+b\n", "+b\n+++ b/tests/x\n")
+    assert changed_paths(patch) == ("tiny/numbers.py",)
 
 
 def test_bait_survives_the_store_and_the_record(task: Task, tmp_path: Path) -> None:
