@@ -49,7 +49,7 @@ class Plan:
 
     layers: Sequence[str]
     inquiry: Inquiry
-    again: Callable[[], Inquiry]  # the same questions, made anew
+    again: Callable[[], Inquiry]  # the same questions, made anew, in an order that no state of the first can explain
 
 
 def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan:
@@ -59,7 +59,7 @@ def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan
 
 
 def _plan(layers: Sequence[str], make: Callable[[], Inquiry]) -> Plan:
-    return Plan(layers, make(), make)
+    return Plan(layers, make(), lambda: replace(make(), calls_last=True))
 
 
 def question(
