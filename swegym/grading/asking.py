@@ -19,10 +19,10 @@ from typing import Any
 
 from swegym.grading import expectations, question_files, reference, replay, seals
 from swegym.grading.apply import Change
+from swegym.grading.choices import among_neighbours
 from swegym.grading.plain_values import OPAQUE, agrees, decode
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question, Reference
-from swegym.grading.twins import among_neighbours
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 

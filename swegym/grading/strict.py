@@ -78,6 +78,9 @@ def question(
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
     untold = [question for question in silent if question.tells and not question.twin_steps]
+    if untold and "seals" in used:
+        among = asking.prepare_among(task, untold).among
+        untold = [question for question in untold if set(among.get(question.key, ())) != set(question.seals)]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])

@@ -3,12 +3,13 @@
 import ast
 import json
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swegym.grading import _questions, asking, expectations, plain_values, replay, seals, twins
+from swegym.grading import _questions, asking, choices, expectations, plain_values, replay, seals, twins
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 
 FILE = b'''\
@@ -297,7 +298,28 @@ def test_a_table_that_is_a_dict_of_the_module_is_sealed_and_leaves_the_file():
 
 def test_a_value_stands_among_its_neighbours():
     source = random.Random(4)
-    for value in (3, "ab", [1, 2], None, True, {}, ()):
-        literals, truths = twins.among_neighbours(value, source)
-        assert [eval(text) == value for text in literals] == truths and 2 <= len(truths) <= twins.SHOWN + 1
-    assert twins.among_neighbours([float("inf")], source) is None
+    for value in (3, "ab", [1, 2], None, True, {}, (), 1e30, -0.25, b"a", {"a": [1, ("b", "b")]}, frozenset({1}), "-"):
+        literals, truths = choices.among_neighbours(value, source)
+        assert [eval(text) == value for text in literals] == truths and 2 <= len(truths) <= choices.SHOWN
+        assert sum(truths) == 1 and len(set(literals)) == len(literals)
+    assert choices.among_neighbours([float("inf")], source) is None
+
+
+@given(PLAIN)
+def test_every_plain_value_has_neighbours(value):
+    literals, truths = choices.among_neighbours(value, random.Random(1)) or (["x", "y"], [True, False])
+    assert sum(truths) == 1 < len(set(literals))
+
+
+@pytest.mark.parametrize("value", [40, -7, 2.5, "hello-world", ["one", "two", "three"]], ids=str)
+def test_no_choice_is_told_by_its_place_among_the_others(value):
+    """The middle number, or the text that most others resemble, is the right one no more often than by chance."""
+    right = 0
+    for seed in range(200):
+        literals, _ = choices.among_neighbours(value, random.Random(seed))
+        found = [eval(text) for text in literals]
+        by_place = [Counter(column).most_common(1)[0][0] for column in zip(*map(str, found), strict=False)]
+        like = [sum(map(str.__eq__, str(one), by_place)) for one in found]
+        guess = sorted(found)[len(found) // 2] if isinstance(value, int | float) else found[like.index(max(like))]
+        right += guess == value
+    assert right < 60
