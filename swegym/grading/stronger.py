@@ -268,7 +268,8 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
     if not verdict.resolved:
         return replace(verdict, integrity={**integrity, "stronger": {"tests": len(made.calls)}})
     try:
-        failed = failing(task, patch, made, open_sandbox)
+        patient = reference.patient(task, verdict.seconds.get("run", 0.0))
+        failed = failing(patient, patch, made, open_sandbox)
     except SandboxError as error:
         reason = f"its tests passed, but the sandbox of the stronger tests failed: {error}"
         return replace(verdict, resolved=None, cause="sandbox", reason=reason, integrity=integrity)
