@@ -90,20 +90,18 @@ class Reports:
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()[-LONGEST_LINE:]
         for line in lines:
-            try:
-                word, kind, name, phase, outcome = json.loads(line.decode("utf-8"))
-            except (ValueError, TypeError):
+            said = message(line)
+            if said is None or said[0] != self._word:
                 continue
-            if word != self._word:
-                continue
+            _, kind, name, phase, outcome = said
             if kind == "end":
                 self.ended = True
             elif kind == "broken" and len(self.broken) < MOST_BROKEN:
-                self.broken.append(name[:1000])
+                self.broken.append(printable(name[:1000]))
             elif kind in FACTS:
                 self._fact_bytes += len(line)
                 if len(self.facts) < MOST_FACTS and self._fact_bytes < MOST_FACT_BYTES:
-                    self.facts.append((kind, name, phase, outcome))
+                    self.facts.append((kind, name, printable(phase) if kind == "evidence" else phase, outcome))
             elif kind == "test" and self._counts(name):
                 self.phases.setdefault(name, []).append((phase, outcome))
 
@@ -118,6 +116,21 @@ class Reports:
         for name in self.broken:
             found.setdefault(name, "error")
         return found
+
+
+def message(line: bytes) -> list[str] | None:
+    """The five texts of a message; None for what the reporter would not send, or what nobody could write down."""
+    try:
+        parts = json.loads(line.decode("utf-8"))
+        "".join(parts).encode("utf-8")
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return parts if isinstance(parts, list) and len(parts) == 5 else None
+
+
+def printable(text: str) -> str:
+    """A text that goes into the verdict as it is, without what would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def status(phases: list[tuple[str, str]]) -> str:

@@ -26,7 +26,7 @@ from swegym.errors import SandboxError
 from swegym.grading import strict
 from swegym.grading.apply import AppliedPatch
 from swegym.grading.pytest_run import MARGIN, source
-from swegym.grading.reference import Reference
+from swegym.grading.reference import PATIENCE, Reference
 from swegym.grading.strict import Plan
 from swegym.grading.work_tree import write_tree
 from swegym.types import ExecResult, Sandbox, SandboxFactory, Task
@@ -96,7 +96,7 @@ class Ahead:
         task, applied, known, open_sandbox, layers = self._facts
         sandbox = open_sandbox(task.image)
         try:
-            lasting = 2 * (task.tests.timeout + MARGIN) + 120  # the tests' time, and then the questions'
+            lasting = (3 + PATIENCE) * task.tests.timeout + 3 * MARGIN + 60  # the tests, twice, and the questions
             waiting = WaitingSandbox(sandbox, task.image.workdir, lasting)
             plan = strict.plan(task, known, layers)
             write_tree(sandbox, task, applied.changes, plan.inquiry.files)

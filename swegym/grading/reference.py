@@ -31,7 +31,7 @@ from swegym.types import Sandbox, SandboxFactory, Task
 FORMAT = 6
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
-PATIENCE = 4  # times the tests' own limit: copies of tests run beside them
+PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 
 Answers = dict[str, dict[str, list[str]]]  # test key -> site number -> what was answered, in order
 
@@ -101,6 +101,11 @@ def reference_for(task: Task, open_sandbox: SandboxFactory) -> Reference:
 def known_reference(task: Task) -> Reference | None:
     """The reference of a task if it was taken before."""
     return _load(_place(task))
+
+
+def patient(task: Task, seconds: float) -> Task:
+    """The task with the time that a patch has to be questioned, whose tests took so long."""
+    return replace(task, tests=replace(task.tests, timeout=task.tests.timeout + PATIENCE * seconds))
 
 
 def gate(task: Task) -> Path:
@@ -229,15 +234,16 @@ def run(
     calls: Iterable[dict[str, Any]] = (),
     *,
     watch: bool = True,
-    choices: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> TestReport:
     """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts.
 
-    `choices` (key -> site -> literals for each answer in order) are put to the answers: which they are equal to.
+    `more` facts of the job: `choices` (key -> site -> literals for each answer in order) are put to the answers, which
+    they are equal to; with `calls_last` the calls come after the tests.
     """
     with open_sandbox(task.image) as sandbox:
         write_tree(sandbox, task, changes, files)
-        return run_in(sandbox, task, files, keys, calls, watch=watch, choices=choices)
+        return run_in(sandbox, task, files, keys, calls, watch=watch, more=more)
 
 
 def run_in(
@@ -248,10 +254,10 @@ def run_in(
     calls: Iterable[dict[str, Any]] = (),
     *,
     watch: bool = True,
-    choices: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> TestReport:
     """As `run`, in a machine that holds the tree and the files already."""
-    facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls), "choices": choices}
+    facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls), **(more or {})}
     extras = ("_evidence", "_questions") if watch else ("_questions",)
     run_files = sorted({test.split("::")[0] for test in task.hidden.expected} & set(files))
     if keys is not None:

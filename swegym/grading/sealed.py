@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from swegym.errors import GraderError, PatchError, SandboxError, TaskError
-from swegym.grading import evidence, strict
+from swegym.grading import evidence, reference, strict
 from swegym.grading.ahead import Ahead, core_is_idle
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.listed_tests import by_pytest
@@ -115,7 +115,8 @@ def _questioned(
     try:
         with _timed(seconds, "ask"):
             known = known or reference_for(named, open_sandbox)
-            asked = strict.question(named, applied, known, open_sandbox, layers, ahead.ready() if ahead else None)
+            patient, ready = reference.patient(named, report.seconds), ahead.ready() if ahead else None
+            asked = strict.question(patient, applied, known, open_sandbox, layers, ready)
         settled = strict.settled(named, verdict, report.facts, known, asked, layers)
         return replace(settled, seconds=dict(seconds))
     except SandboxError as error:

@@ -13,7 +13,7 @@ import base64
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from swegym.grading import bindings, expectations
 from swegym.grading.bindings import Function, Scope
@@ -92,7 +92,44 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
     expectations.rewrite(tree, function, statement, raising)
     if checks:
         _drop_unused(function, scope)
+        _Alike().generic_visit(function)
+        ast.fix_missing_locations(function)
     return checks
+
+
+class _Alike(ast.NodeTransformer):
+    """Has every question stand in a block that takes exceptions, so that none shows where one is expected.
+
+    Left as they are: blocks of several statements, and those whose exception the test looks at.
+    """
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        call = node.value
+        if _is_call(call, _ASK):
+            return _questioned(call.args[0], node)
+        if _is_call(call, _RAISES) and len(call.args) > 1:  # with the function that is to raise
+            number, function, *arguments = call.args
+            asked = ast.Call(ast.Name(_ASK, ast.Load()), [number, ast.Call(function, arguments, call.keywords)], [])
+            return _questioned(number, ast.Expr(asked))
+        return node
+
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        item, body = node.items[0], node.body
+        if not any(_is_call(other.context_expr, _RAISES) for other in node.items):
+            self.generic_visit(node)
+        elif len(node.items) == 1 and item.optional_vars is None and len(body) == 1 and isinstance(body[0], ast.Expr):
+            assert isinstance(item.context_expr, ast.Call)
+            number = item.context_expr.args[0]
+            body[0].value = ast.Call(ast.Name(_ASK, ast.Load()), [number, body[0].value], [])
+        return node
+
+
+def _is_call(node: ast.expr, name: str) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def _questioned(number: ast.expr, asked: ast.stmt) -> ast.With:
+    return ast.With([ast.withitem(ast.Call(ast.Name(_RAISES, ast.Load()), [number], []))], [asked])
 
 
 def _call(name: str, number: int, arguments: list[ast.expr], keywords: list[ast.keyword] | None = None) -> ast.Call:

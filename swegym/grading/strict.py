@@ -49,7 +49,7 @@ class Plan:
 
     layers: Sequence[str]
     inquiry: Inquiry
-    again: Callable[[], Inquiry]  # the same questions, made anew
+    again: Callable[[], Inquiry]  # the same questions, made anew, in an order that no state of the first can explain
 
 
 def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan:
@@ -59,7 +59,7 @@ def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan
 
 
 def _plan(layers: Sequence[str], make: Callable[[], Inquiry]) -> Plan:
-    return Plan(layers, make(), make)
+    return Plan(layers, make(), lambda: replace(make(), calls_last=True))
 
 
 def question(
@@ -78,6 +78,9 @@ def question(
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
     untold = [question for question in silent if question.tells and not question.twin_steps]
+    if untold and "seals" in used:
+        among = asking.prepare_among(task, untold).among
+        untold = [question for question in untold if set(among.get(question.key, ())) != set(question.seals)]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])

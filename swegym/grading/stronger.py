@@ -25,9 +25,10 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import bindings, expectations, question_files, reference, replay, sealed, twins
+from swegym.grading import bindings, expectations, question_files, reference, replay, sealed
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.bindings import Function
+from swegym.grading.choices import among_neighbours
 from swegym.grading.plain_values import OPAQUE, agrees, decode
 from swegym.grading.strength import MUTANTS, broken_fixes, passes
 from swegym.images import store
@@ -267,7 +268,8 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
     if not verdict.resolved:
         return replace(verdict, integrity={**integrity, "stronger": {"tests": len(made.calls)}})
     try:
-        failed = failing(task, patch, made, open_sandbox)
+        patient = reference.patient(task, verdict.seconds.get("run", 0.0))
+        failed = failing(patient, patch, made, open_sandbox)
     except SandboxError as error:
         reason = f"its tests passed, but the sandbox of the stronger tests failed: {error}"
         return replace(verdict, resolved=None, cause="sandbox", reason=reason, integrity=integrity)
@@ -303,11 +305,11 @@ def _equal_to_their_answers(
 ) -> list[Call]:
     """Of calls that give an object with an equality of its own, those that are equal to their answer and no other.
 
-    The answer stands among its neighbours, as a test among its twins, so that a guess is right once in four times. This
-    is the only case in which answers enter a machine. What has no literal (an infinity) is believed.
+    The answer stands among its neighbours, so that a guess is seldom right. This is the only case in which answers
+    enter a machine. What has no literal (an infinity) is believed.
     """
     source = random.SystemRandom()
-    found = {call: twins.among_neighbours(decode(call.answer), source) for call in calls}
+    found = {call: among_neighbours(decode(call.answer), source) for call in calls}
     placed = {call: choice for call, choice in found.items() if choice is not None}
     asked = [
         (call.imports, call.setup, f"[bool(({call.expression}) == _other) for _other in [{', '.join(literals)}]]")

@@ -12,7 +12,6 @@ import ast
 import copy
 import random
 from collections.abc import Iterator
-from typing import Any
 
 from swegym.grading import bindings, expectations
 from swegym.grading.bindings import Function, Scope
@@ -102,20 +101,6 @@ def window(steps: list[int], source: random.Random) -> list[int]:
     below = source.randint(0, SHOWN)
     near = [step for step in steps if -below <= _OFFSETS[step - 1] <= SHOWN - below]
     return near or steps[:1]
-
-
-def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list[bool]] | None:
-    """The literal of a plain value among some near it, in random order, and which of them it is.
-
-    None for what has no literal: an infinity, or no number.
-    """
-    literal = ast.parse(repr(value), mode="eval").body
-    if any(isinstance(node, ast.Name) and node.id in ("inf", "nan") for node in ast.walk(literal)):
-        return None
-    others = {step: other for step in range(1, STEPS + 1) if (other := changed(literal, step)) is not None}
-    others = others or {step: ast.Constant(step) for step in range(1, SHOWN + 1)}
-    order = shuffled(window(list(others), source), source)
-    return [ast.unparse(others.get(step, literal)) for step in order], [step == 0 for step in order]
 
 
 def _stepped(node: ast.expr, step: int) -> ast.expr:

@@ -1,5 +1,6 @@
 """The sealed run reports what pytest saw, whatever the tests do to their own streams and process."""
 
+import json
 import time
 
 import pytest
@@ -273,6 +274,18 @@ def test_a_sandbox_without_python_is_the_graders_failure():
 )
 def test_all_phases_are_needed(phases, status):
     assert _runner.status(phases) == status
+
+
+def test_messages_that_no_reporter_sends_are_dropped_and_what_is_shown_can_be_shown():
+    reports = _runner.Reports(["a"], "word")
+    odd = [["word", "key", [], "a", ""], ["word", "key", 7, None, {}], ["word", "broken", "\ud800", "", ""], 5, None]
+    odd += [{"word": 1}, ["other", "end", "", "", ""], ["word", "end"]]
+    reports.add("".join(json.dumps(line) + "\n" for line in odd).encode() + b"[" * 100_000 + b"\n")
+    assert not (reports.facts or reports.broken or reports.ended)
+    said = [["word", "evidence", "changed", "\x1b[2J", ""], ["word", "broken", "b\n", "", ""]]
+    said += [["word", "end", "", "", ""]]
+    reports.add("".join(json.dumps(line) + "\n" for line in said).encode())
+    assert reports.facts == [("evidence", "changed", "?[2J", "")] and reports.broken == ["b?"] and reports.ended
 
 
 def test_output_keeps_head_and_tail():

@@ -3,12 +3,13 @@
 import ast
 import json
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swegym.grading import _questions, expectations, replay, seals, twins
+from swegym.grading import _questions, asking, choices, expectations, plain_values, replay, seals, twins
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 
 FILE = b'''\
@@ -86,6 +87,17 @@ def test_no_expected_value_is_left_in_a_sealed_file():
     assert set(checks) == set(WANTED)
     assert text.index("from __future__") < text.index("_swegym_questions")
     compile(text, "sealed", "exec")
+
+
+def test_no_block_of_a_sealed_file_shows_where_an_exception_is_expected():
+    text = FILE + b"\n        self.assertRaises(ValueError, Cart, 3)\n"
+    sealed = seals.seal(expectations.parse(text), ["TestCart::test_total"])
+    body = seals.finished(sealed.tree).decode().partition("def test_total(self):\n")[2]
+    for number, asked in enumerate(
+        ("Cart([1]).total", "Cart([2]).rows", "not not Cart([]).empty", "Cart(None)", "Cart(3)")
+    ):
+        assert f"        with _swegym_raises({number}):\n            _swegym_ask({number}, {asked})\n" in body
+    assert {check["form"] for check in sealed.checks["TestCart::test_total"].values()} >= {"raises", "equal"}
 
 
 def test_inputs_stay_in_a_sealed_file():
@@ -182,9 +194,12 @@ def test_what_claims_equality_is_opaque_and_other_subclasses_are_plain():
 
 
 UNHASHABLE = '["dict", [[["list", []], ["none", null]]]]'
+NO_NUMBERS = ['["int", Infinity]', '["float", 1' + "0" * 400 + "]", '["complex", []]', '["bool", NaN]']
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", '["int", "x"]', '["?", 1]', "[" * 9999, UNHASHABLE], ids=len)
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", '["int", "x"]', '["?", 1]', "[" * 9999, UNHASHABLE, *NO_NUMBERS], ids=len
+)
 def test_answers_that_nobody_encodes_are_opaque(text):
     assert decode(text) is OPAQUE
 
@@ -211,6 +226,29 @@ def test_a_class_of_the_name_alone_is_not_the_exception():
     assert agrees(check, own._replace(names=("shapes.ValueError", *own.names[1:])), own)
     many = Raised((*own.names, *(f"shapes.{number}Error" for number in range(20))), "")
     assert not agrees(check, many, own)
+
+
+def test_an_exception_is_no_value():
+    check = {"form": "compare", "operator": "!=", "literal": '["int", "3"]'}
+    assert agrees(check, 4, 4) and not agrees(check, raised(*KeyError.__mro__), 4)
+    assert not agrees({"form": "equal", "operator": "=="}, raised(*KeyError.__mro__), 4)
+
+
+def test_a_pattern_that_takes_for_ever_to_fail_is_given_up(monkeypatch):
+    monkeypatch.setattr(plain_values, "_SEARCHING", 0.3)
+    check = {"form": "raises", "operator": "raises", "names": ["ValueError"], "match": "below.*zero.*by.*far"}
+    builtin = raised(*ValueError.__mro__)
+    assert agrees(check, builtin._replace(message="below zero, by\u00e9 far"), builtin)
+    assert not agrees(check, builtin._replace(message="below zero by" * 300), builtin)
+    assert not agrees({**check, "match": "a++(b*"}, builtin, builtin)  # no pattern to this Python
+
+
+def test_another_number_of_answers_among_few_says_nothing():
+    sides = {"0": {"form": "equal", "operator": "==", "answers": [f'["int", "{side}"]' for side in (-1, 1, 0)]}}
+    sprayed = [f'["int", "{side}"]' for side in (-1, 0, 1, -1)]
+    assert asking._unlike(sides, {"0": sides["0"]["answers"]}) == ("", False)
+    assert asking._unlike(sides, {"0": sprayed}) == ("", True)
+    assert asking._unlike(sides, {"0": [*sprayed, '["int", "2"]']})[0].startswith("site 0")
 
 
 def test_an_answer_that_is_longer_than_any_is_not_read():
@@ -260,7 +298,28 @@ def test_a_table_that_is_a_dict_of_the_module_is_sealed_and_leaves_the_file():
 
 def test_a_value_stands_among_its_neighbours():
     source = random.Random(4)
-    for value in (3, "ab", [1, 2], None, True, {}, ()):
-        literals, truths = twins.among_neighbours(value, source)
-        assert [eval(text) == value for text in literals] == truths and 2 <= len(truths) <= twins.SHOWN + 1
-    assert twins.among_neighbours([float("inf")], source) is None
+    for value in (3, "ab", [1, 2], None, True, {}, (), 1e30, -0.25, b"a", {"a": [1, ("b", "b")]}, frozenset({1}), "-"):
+        literals, truths = choices.among_neighbours(value, source)
+        assert [eval(text) == value for text in literals] == truths and 2 <= len(truths) <= choices.SHOWN
+        assert sum(truths) == 1 and len(set(literals)) == len(literals)
+    assert choices.among_neighbours([float("inf")], source) is None
+
+
+@given(PLAIN)
+def test_every_plain_value_has_neighbours(value):
+    literals, truths = choices.among_neighbours(value, random.Random(1)) or (["x", "y"], [True, False])
+    assert sum(truths) == 1 < len(set(literals))
+
+
+@pytest.mark.parametrize("value", [40, -7, 2.5, "hello-world", ["one", "two", "three"]], ids=str)
+def test_no_choice_is_told_by_its_place_among_the_others(value):
+    """The middle number, or the text that most others resemble, is the right one no more often than by chance."""
+    right = 0
+    for seed in range(200):
+        literals, _ = choices.among_neighbours(value, random.Random(seed))
+        found = [eval(text) for text in literals]
+        by_place = [Counter(column).most_common(1)[0][0] for column in zip(*map(str, found), strict=False)]
+        like = [sum(map(str.__eq__, str(one), by_place)) for one in found]
+        guess = sorted(found)[len(found) // 2] if isinstance(value, int | float) else found[like.index(max(like))]
+        right += guess == value
+    assert right < 60

@@ -201,6 +201,72 @@ def test_seen():
 """
 
 
+def made_with(make_task, folder, base, right, tests, turning, staying=()):
+    """A task of one module and one test file; `right` is its reference fix."""
+    names = ", ".join(name for name in ("add", "halve", "names") if f"def {name}(" in base)
+    files = {**BASE, "calc/__init__.py": f"from calc.core import {names}\n".encode(), "calc/core.py": base.encode()}
+    hidden = {"tests/test_core.py": tests}
+    ids = [tuple(f"tests/test_core.py::{name}" for name in found) for found in (turning, staying)]
+    made = dataclasses.replace(make_task(files, hidden=hidden), hidden=HiddenTests(hidden, ("tests",), *ids))
+    folder.mkdir()
+    return dataclasses.replace(made, gold_patch=patch_with(made, folder, right))
+
+
+FIRST = b"""\
+from calc import add, halve
+
+
+def test_add(monkeypatch):
+    monkeypatch.setenv("CALC_ADDS", "1")
+    assert add(1, 2) == 3
+
+
+def test_halve():
+    assert halve(4) == 2
+"""
+REMEMBERS = """
+import functools
+import os
+
+
+@functools.cache
+def sign():
+    return 1 if "CALC_ADDS" in os.environ else -1
+
+
+def add(a, b):
+    return a + sign() * b
+
+
+def halve(a):
+    return sign() and a / 2
+"""
+
+
+def test_right_code_that_remembers_what_it_first_met_is_paid(make_task, tmp_path):
+    """The calls before the tests are met first, but behind them when it is asked again."""
+    right = CORE.replace("a - b", "a + b")
+    made = made_with(make_task, tmp_path / "gold", CORE, right, FIRST, ("test_add",), ("test_halve",))
+    (tmp_path / "odd").mkdir()
+    verdict = sealed.grade(made, patch_with(made, tmp_path / "odd", REMEMBERS), sandbox_factory())
+    assert verdict.resolved is True and verdict.integrity["asked"]["replay"] == 2, verdict
+
+
+def test_right_code_whose_answers_have_no_twins_is_asked_by_choices(make_task, tmp_path):
+    base, tests = (
+        "def names():\n    return {'a'}\n",
+        b"from calc import names\n\n\ndef test_none():\n    assert names() == set()\n",
+    )
+    made = made_with(make_task, tmp_path / "gold", base, base.replace("{'a'}", "set()"), tests, ("test_none",))
+    for name, answer, resolved in (
+        ("odd", "{}.keys()", True),
+        ("every", "type('E', (), {'__eq__': lambda *_: 1})()", False),
+    ):
+        (tmp_path / name).mkdir()
+        patch = patch_with(made, tmp_path / name, base.replace("{'a'}", answer))
+        assert sealed.grade(made, patch, sandbox_factory()).resolved is resolved, name
+
+
 def test_strength_counts_the_broken_fixes_that_are_noticed(task, plain):
     found = strength(plain, sandbox_factory(), mutants=2)
     assert found.tried >= 2 and found.score == 1 and not found.weak

@@ -2,7 +2,7 @@
 
 import pytest
 
-from swegym.grading import stronger
+from swegym.grading import reference, stronger
 from swegym.redteam import load_fixes
 from swegym.redteam.ground import Ground
 from swegym.sandbox import sandbox_factory
@@ -18,9 +18,9 @@ def test_odd_fixes_satisfy_the_stronger_tests(grounds: Grounds) -> None:
     task, open_sandbox = grounds["flat"], sandbox_factory()
     made = stronger.strengthen(task, open_sandbox, mutants=2)
     assert made.calls and made.held == made.survivors
-    failed = {}
+    failed, patient = {}, reference.patient(task, task.tests.timeout)
     for fix in load_fixes():
         if {"flat", "*"} & set(fix.on):
             patch = Ground(task).make(fix, open_sandbox).patch
-            failed[fix.name] = [call.expression for call in stronger.failing(task, patch, made, open_sandbox)]
+            failed[fix.name] = [call.expression for call in stronger.failing(patient, patch, made, open_sandbox)]
     assert len(failed) > 20 and not any(failed.values()), failed

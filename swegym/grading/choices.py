@@ -1,0 +1,150 @@
+"""Choices: a plain value among others near it. What is equal to it and to no other knows it.
+
+The value is changed in a few places, in each in a few ways, and shown with all combinations of these, or a random lot.
+By a change that is as likely as the one back, none of them is the middle one, or the one that most others resemble; so
+a guess is right once in as many times as there are choices.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import itertools
+import random
+import string
+from collections.abc import Callable
+from typing import Any
+
+from swegym.grading.twins import STEPS, changed
+
+SHOWN = 16
+_SHOWN_OF_LONG, _LONG = 4, 4_000  # characters of a literal of which fewer are shown
+_PLACES = 3
+_NEAR = 4  # values of one place, or letters
+_LETTERS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+
+Edit = Callable[[Any], Any]  # of a node's value; the first of a place leaves it as it is
+
+
+def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list[bool]] | None:
+    """The literal of a plain value among some near it, in random order, and which of them it is.
+
+    None for what has no literal: an infinity, or no number.
+    """
+    literal = ast.parse(repr(value), mode="eval").body
+    if any(isinstance(node, ast.Name) and node.id in ("inf", "nan") for node in ast.walk(literal)):
+        return None
+    most = SHOWN if len(repr(value)) < _LONG else _SHOWN_OF_LONG
+    others: dict[str, None] = {}
+    combinations = list(itertools.product(*_places(literal, source)))[1:]
+    for chosen in source.sample(combinations, len(combinations)):
+        if len(others) == most - 1:
+            break
+        other = _value(_edited(literal, chosen))
+        if other != value:
+            others[repr(other)] = None
+    if not others:
+        nodes = [changed(literal, step) or ast.Constant(step) for step in range(1, STEPS + 1)]
+        others = dict.fromkeys(repr(other) for other in map(_value, nodes) if other != value)
+    order = [repr(value), *source.sample(list(others), min(len(others), most - 1))]
+    source.shuffle(order)
+    return order, [text == repr(value) for text in order]
+
+
+def _value(node: ast.expr) -> Any:
+    return eval(compile(ast.fix_missing_locations(ast.Expression(node)), "<choice>", "eval"), {})
+
+
+def _nodes(literal: ast.expr) -> list[Any]:
+    """What can be changed in a literal: numbers, texts and lists, but no keys."""
+    keys = {id(key) for node in ast.walk(literal) if isinstance(node, ast.Dict) for key in node.keys}
+    return [
+        node
+        for node in ast.walk(literal)
+        if id(node) not in keys
+        and (
+            (isinstance(node, ast.Constant) and isinstance(node.value, int | float | str | bytes))
+            or (isinstance(node, ast.List | ast.Tuple) and len(node.elts) > 1)
+        )
+    ]
+
+
+def _places(literal: ast.expr, source: random.Random) -> list[list[tuple[int, Edit]]]:
+    nodes = _nodes(literal)
+    drawn = source.sample(range(len(nodes)), min(len(nodes), _PLACES))
+    each = -(-_PLACES // max(len(drawn), 1))
+    found = [(number, edits) for number in drawn for edits in _edits(nodes[number], each, source)]
+    return [[(number, edit) for edit in edits] for number, edits in found]
+
+
+def _edited(literal: ast.expr, chosen: tuple[tuple[int, Edit], ...]) -> ast.expr:
+    other = copy.deepcopy(literal)
+    nodes = _nodes(other)
+    for number, edit in chosen:
+        node = nodes[number]
+        if isinstance(node, ast.Constant):
+            node.value = edit(node.value)
+        else:
+            node.elts = edit(node.elts)
+    return other
+
+
+def _edits(node: Any, most: int, source: random.Random) -> list[list[Edit]]:
+    """For some places in a node what can be done there. The last place of a text is first, as edits may shift it."""
+    if not isinstance(node, ast.Constant):
+        return [[_same, functools.partial(_cut, source.randrange(len(node.elts)), 1, [])]]
+    value = node.value
+    if isinstance(value, bool):
+        return [[_same, lambda value: not value]]
+    if isinstance(value, int | float):
+        far = 10 if abs(value) < 1_000 else max(abs(value) // 100, 10)
+        return [[functools.partial(_plus, step * size) for step in _around(source)] for size in (1, far)[:most]]
+    assert isinstance(value, str | bytes)
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    places = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
+    drawn: list[int] = []
+    for place in source.sample(places, len(places)):
+        if all(abs(place - other) > 1 for other in drawn):
+            drawn.append(place)
+    found = [_letter_edits(text[place], place, source) for place in sorted(drawn[:most], reverse=True)]
+    return [[functools.partial(_of_bytes, edit) for edit in edits] for edits in found] if text is not value else found
+
+
+def _letter_edits(letter: str, place: int, source: random.Random) -> list[Edit]:
+    """A letter is another one of its kind, or left out; or before it stands one, as often as that is left out."""
+    letters = next(letters for letters in _LETTERS if letter in letters)
+    at = letters.index(letter)
+    if source.randrange(_NEAR):
+        near = [letters[(at + step) % len(letters)] for step in _around(source, _NEAR - 1)]
+        return [functools.partial(_cut, place, 1, other) for other in [*near, ""]]
+    at = source.randrange(len(letters))
+    near = [letters[(at + step) % len(letters)] for step in range(_NEAR - 1)]
+    return [functools.partial(_cut, place, 0, other) for other in ["", *near]]
+
+
+def _around(source: random.Random, count: int = _NEAR) -> list[int]:
+    """Steps from a value, 0 first: the value is anywhere among those that they lead to."""
+    below = source.randrange(count)
+    return sorted(range(-below, count - below), key=bool)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _cut(place: int, length: int, instead: Any, value: Any) -> Any:
+    return value[:place] + instead + value[place + length :]
+
+
+def _plus(step: float, value: Any) -> Any:
+    """A sum that has no more digits than the value, for these would tell which is which."""
+    total = value + step
+    if isinstance(value, int) or "e" in repr(value):
+        return total
+    return round(total, len(repr(value).partition(".")[2]))
+
+
+def _of_bytes(edit: Edit, value: bytes) -> bytes:
+    changed_text: str = edit(value.decode("latin-1"))
+    return changed_text.encode("latin-1")
