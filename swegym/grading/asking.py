@@ -246,7 +246,11 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
         wrong = wrong or _unequal(among, given)
         if silent:
             opaque.append(key)
-        if wrong:
+        if claimed := _claimed(among, given):
+            contradictions.append(
+                f"seals: {key} was reported to pass, but its answer is equal to a wrong one at {claimed}"
+            )
+        elif wrong:
             doubts.append(f"seals: {key} was reported to pass, but the code answers otherwise at {wrong}")
         elif statuses.get(key, "missing") != "passed":
             doubts.append(f"seals: {key} was reported to pass, but is {statuses.get(key, 'missing')} when it is asked")
@@ -277,6 +281,18 @@ def _unequal(among: Mapping[str, list[Choice]], answers: Mapping[str, list[str]]
         said = [decode(text) for text in answers.get(number, [])][: len(choices)]
         if said != [truth for _, truth in choices]:
             return f"site {number}, where other answers stand beside the right one"
+    return ""
+
+
+def _claimed(among: Mapping[str, list[Choice]], answers: Mapping[str, list[str]]) -> str:
+    """Names a site where an answer was equal to a wrong choice, "" for none. Asked again, it could guess again."""
+    for number, choices in among.items():
+        for text, (_, truth) in zip(answers.get(number, []), choices, strict=False):
+            said = decode(text)
+            if isinstance(said, list) and any(
+                one is True and not right for one, right in zip(said, truth, strict=False)
+            ):
+                return f"site {number}"
     return ""
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from swegym.grading import _questions, asking, choices, expectations, plain_values, replay, seals, twins
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
+from swegym.grading.pytest_run import TestReport
 
 FILE = b'''\
 """Tests."""
@@ -323,3 +324,18 @@ def test_no_choice_is_told_by_its_place_among_the_others(value):
         guess = sorted(found)[len(found) // 2] if isinstance(value, int | float) else found[like.index(max(like))]
         right += guess == value
     assert right < 60
+
+
+def test_an_answer_that_is_equal_to_a_wrong_choice_counts_at_once_and_one_that_is_equal_to_none_if_it_comes_again():
+    question = asking.Question("t.py::test_a", seals={"0": {"form": "equal", "operator": "==", "answers": []}})
+    among = {question.key: {"0": [(["1", "2"], [False, True])]}}
+    inquiry = asking.Inquiry({}, frozenset(), {question.key: question}, {}, {}, [], among)
+    for said, contradictions, doubts in (
+        ([["bool", "0"], ["bool", "1"]], 0, 0),
+        ([["bool", "1"], ["bool", "0"]], 1, 0),
+        ([["bool", "1"], ["bool", "1"]], 1, 0),
+        ([["bool", "0"], ["bool", "0"]], 0, 1),
+    ):
+        facts = (("key", "node", question.key, ""), ("answer", "node", "0", json.dumps(["list", said])))
+        found = asking.read(inquiry, TestReport({"node": "passed"}, "", 0.0, "finished", facts=facts))
+        assert (len(found.contradictions), len(found.doubts)) == (contradictions, doubts), said
