@@ -56,12 +56,13 @@ class Inquiry:
     calls_last: bool = False  # after the tests, not before
 
     @property
-    def choices(self) -> dict[str, dict[str, list[list[str]]]]:
-        """The literals of `among`, as they enter a machine."""
-        return {
+    def more(self) -> dict[str, Any]:
+        """Further facts of the job (`reference.run`): of `among` the literals, which is all that enters a machine."""
+        choices = {
             key: {number: [literals for literals, _ in choices] for number, choices in sites.items()}
             for key, sites in self.among.items()
         }
+        return {"choices": choices, "calls_last": self.calls_last}
 
     @property
     def empty(self) -> bool:
@@ -154,21 +155,26 @@ def prepare(
     return Inquiry(files, frozenset(keys), sealed, twinned, called, calls, left=tuple(left))
 
 
+def choices_for(question: Question) -> dict[str, list[Choice]]:
+    """The sites whose answers can be put among choices, which they are equal to; each answer has its own."""
+    source = random.SystemRandom()
+    found = {}
+    for number, check in question.seals.items():
+        if (check["form"], check["operator"]) != ("equal", "=="):
+            continue
+        choices = [among_neighbours(decode(answer), source) for answer in check["answers"]]
+        if None not in choices:
+            found[number] = [choice for choice in choices if choice is not None]
+    return found
+
+
 def prepare_among(task: Task, questions: Iterable[Question]) -> Inquiry:
     """A run that puts to answers nobody can compare the right one and some near it: of which are they equals?
 
     Each answer has choices of its own, so that who knows one of a test's answers does not know the others by it.
     """
-    source = random.SystemRandom()
-    among = {}
-    for question in questions:
-        found = {}
-        for number, check in question.seals.items():
-            choices = [among_neighbours(decode(answer), source) for answer in check["answers"]]
-            if (check["form"], check["operator"]) == ("equal", "==") and None not in choices:
-                found[number] = [choice for choice in choices if choice is not None]
-        if found:
-            among[question.key] = found
+    found = {question.key: choices_for(question) for question in questions}
+    among = {key: sites for key, sites in found.items() if sites}
     asked = [question for question in questions if question.key in among]
     return replace(prepare(task, asked, ["seals"]), among=among)
 
@@ -222,8 +228,7 @@ def ask(
     """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
     with store.exclusive(reference.gate(task)):
         facts = (inquiry.files, inquiry.keys, inquiry.calls)
-        more = {"choices": inquiry.choices, "calls_last": inquiry.calls_last}
-        report = reference.run(task, open_sandbox, changes, *facts, more=more)
+        report = reference.run(task, open_sandbox, changes, *facts, more=inquiry.more)
     return read(inquiry, report), report
 
 
@@ -231,8 +236,7 @@ def ask_in(task: Task, inquiry: Inquiry, sandbox: Sandbox) -> tuple[Findings, Te
     """As `ask`, in a machine that was made ready for this inquiry."""
     with store.exclusive(reference.gate(task)):
         facts = (inquiry.files, inquiry.keys, inquiry.calls)
-        more = {"choices": inquiry.choices, "calls_last": inquiry.calls_last}
-        report = reference.run_in(sandbox, task, *facts, more=more)
+        report = reference.run_in(sandbox, task, *facts, more=inquiry.more)
     return read(inquiry, report), report
 
 

@@ -79,8 +79,7 @@ def question(
     silent = [question for question in known.questions.values() if question.key in first.opaque]
     untold = [question for question in silent if question.tells and not question.twin_steps]
     if untold and "seals" in used:
-        among = asking.prepare_among(task, untold).among
-        untold = [question for question in untold if set(among.get(question.key, ())) != set(question.seals)]
+        untold = [question for question in untold if asking.choices_for(question).keys() != question.seals.keys()]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])
