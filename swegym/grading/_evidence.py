@@ -4,28 +4,35 @@ Loaded by `_runner.py` before anything of the repository. It notes the code of e
 unittest, looks again at the end, and hears the interpreter's audit events between. It proves nothing where it is
 silent, for code that shares the interpreter may restore what it changed and silence this program; what it does report
 has happened, unless that code accuses itself.
+
+Of the reference fix it is asked (`job["reads"]`) which files of the repository are read, and by which of its files.
 """
 
 from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 WATCHED = ("_pytest", "pytest", "pluggy", "unittest")
 MOST = 40
+MOST_READ = 1_000
+CODE = (".py", ".pyc", ".pyo")
 HEARD = ("sys.addaudithook", "gc.get_objects", "gc.get_referrers", "ctypes.dlopen", "sys.settrace", "os.kill")
 
 
 def install(pytest: Any, job: dict[str, Any], send: Any) -> Any:
-    return Watch(send)
+    return Watch(send, job["root"] if job.get("reads") else None)
 
 
 class Watch:
-    """A pytest plugin only by its place: it has no hooks."""
+    """A pytest plugin only by its place: it has no hooks. `root`: where what is read is reported."""
 
-    def __init__(self, send: Any) -> None:
+    def __init__(self, send: Any, root: str | None) -> None:
         self._send, self._seen = send, set()  # type: tuple[Any, set[tuple[str, str]]]
+        self._root = root
+        self._read: set[tuple[str, str]] = set()
         self._before: dict[str, Any] = {}
 
     def begin(self) -> None:
@@ -54,6 +61,26 @@ class Watch:
                 self.note("recoded", f"{owner.__module__}.{getattr(owner, '__qualname__', '?')}")
         elif event in HEARD:
             self.note("heard", event)
+        elif event == "open" and self._root is not None and isinstance(arguments[0], str):
+            self.note_read(arguments[0], sys._getframe(1))
+
+    def note_read(self, opened: str, frame: types.FrameType | None) -> None:
+        """Report a file below the root, and the nearest file there whose code opened it."""
+        below = f"{self._root}/"
+        try:
+            path = str(Path(opened).resolve())
+        except (OSError, ValueError, RuntimeError):  # no file; who opens it hears that
+            return
+        if not path.startswith(below) or path.endswith(CODE):
+            return
+        while frame is not None and not frame.f_code.co_filename.startswith(below):
+            frame = frame.f_back
+        if frame is None:
+            return
+        found = frame.f_code.co_filename.removeprefix(below), path.removeprefix(below)
+        if found not in self._read and len(self._read) < MOST_READ and "".join(found).isprintable():
+            self._read.add(found)
+            self._send("read", *found, "")
 
 
 def machinery() -> dict[str, Any]:

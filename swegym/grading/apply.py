@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from swegym.errors import PatchError
 from swegym.grading.links import leaves_tree
@@ -39,6 +40,13 @@ class AppliedPatch:
 
     changes: Mapping[str, Change] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def without(self, paths: Collection[str], reason: str) -> AppliedPatch:
+        """The patch without its changes of `paths` and of folders around them, which do not count for a reason."""
+        around = {*paths, *(str(folder) for path in paths for folder in PurePosixPath(path).parents)}
+        dropped = sorted(self.changes.keys() & around)
+        kept = {path: change for path, change in self.changes.items() if path not in around}
+        return AppliedPatch(kept, (*self.notes, *_notes(dict.fromkeys(dropped, reason))))
 
 
 def apply_patch(task: Task, patch: str) -> AppliedPatch:
@@ -76,9 +84,13 @@ def apply_patch(task: Task, patch: str) -> AppliedPatch:
         path: Change(None) if entry is None else Change(contents[entry.blob], entry.mode)
         for path, entry in kept.items()
     }
-    shown = [f"{_shown(path)}: {reason}; set aside" for path, reason in list(notes.items())[:_MOST_NOTES]]
-    more = [f"{len(notes) - _MOST_NOTES} more notes"] if len(notes) > _MOST_NOTES else []
-    return AppliedPatch(changes, (*shown, *more))
+    return AppliedPatch(changes, _notes(notes))
+
+
+def _notes(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    shown = [f"{_shown(path)}: {reason}; set aside" for path, reason in list(reasons.items())[:_MOST_NOTES]]
+    more = [f"{len(reasons) - _MOST_NOTES} more notes"] if len(reasons) > _MOST_NOTES else []
+    return (*shown, *more)
 
 
 def _refuse_bombs(count: int, blobs: list[str], scratch: ScratchRepository) -> None:

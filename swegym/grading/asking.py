@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from swegym.grading import expectations, question_files, reference, replay, seals
+from swegym.grading import expectations, inherited, question_files, reference, replay, seals
 from swegym.grading.apply import Change
 from swegym.grading.choices import among_neighbours
 from swegym.grading.plain_values import OPAQUE, agrees, decode
@@ -183,7 +183,7 @@ def _file(
     task: Task, path: str, sealed: Mapping[str, Question], twinned: Mapping[str, Question]
 ) -> tuple[ast.Module | None, dict[str, dict[str, int]]]:
     """One test file with seals and twins in it, and where the twins are."""
-    tree = expectations.parse(task.hidden.files[path])
+    tree = inherited.tree_of(task, path)
     if tree is None:
         return None, {}
     allowed: dict[str, set[int]] = {}
@@ -210,7 +210,7 @@ def _bare(name: str) -> str:
 
 
 def _calls(task: Task, path: str, called: Mapping[str, Question]) -> list[dict[str, Any]]:
-    tree = expectations.parse(task.hidden.files[path])
+    tree = inherited.tree_of(task, path)
     wanted = {question.name: question for question in called.values() if question.path == path}
     if tree is None:
         return []

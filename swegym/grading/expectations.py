@@ -18,7 +18,7 @@ from typing import Literal, cast
 from swegym.grading import bindings
 from swegym.grading.bindings import Function, Scope, is_pure
 
-Form = Literal["equal", "truth", "compare", "near", "raises"]
+Form = Literal["equal", "truth", "compare", "near", "raises", "call"]
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -40,13 +40,15 @@ _UNITTEST = {
     **{"assertNotEqual": "!=", "assertIs": "is", "assertIsNot": "is not", "assertIn": "in", "assertNotIn": "not in"},
     **{"assertLess": "<", "assertLessEqual": "<=", "assertGreater": ">", "assertGreaterEqual": ">="},
 }
+_ASSERTING = ("assert", "check", "expect", "verify")  # in the names of methods
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """One expectation. `operator` has the asked value on its left; "truth" asks whether it is true.
 
-    `remake(asked_or_not, expected)` gives the statement with another expectation in its place.
+    Of the form "call" is a call of what asserts for the test, a helper or a mock: it can be told another expectation,
+    and nothing can be asked in its stead. `remake(expected)` gives the statement with another expectation.
     """
 
     number: int
@@ -119,6 +121,7 @@ class _Rewriter(ast.NodeTransformer):
         raising: Callable[[Site], ast.expr | None],
     ) -> None:
         self._scope, self._statement, self._raising, self._count = scope, statement, raising, 0
+        self._in_raising = False  # what is called in such a block raises, and is no assertion
 
     def _next(self) -> int:
         self._count += 1
@@ -133,15 +136,23 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(call, ast.Call):
             if site := self._of_unittest(call):
                 return self._statement(site) or node
-            if _is_raises(call) and len(call.args) >= 2:
-                self._replace_raises(call, node, "value")
+            if _is_raises(call):
+                if len(call.args) >= 2:
+                    self._replace_raises(call, node, "value")
+            elif not self._in_raising and _may_assert(call) and (place := _told(call, self._scope.pure)):
+                expected = getattr(call, place[0])[place[1]]
+                again = functools.partial(_told_remake, call, place)
+                expected = expected.value if isinstance(expected, ast.keyword) else expected
+                return self._statement(Site(self._next(), "call", "call", None, expected, again)) or node
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:
-        for item in node.items:
-            if isinstance(item.context_expr, ast.Call) and _is_raises(item.context_expr):
-                self._replace_raises(item.context_expr, item, "context_expr")
+        raising = [item for item in node.items if _is_raises(item.context_expr)]
+        for item in raising:
+            self._replace_raises(cast(ast.Call, item.context_expr), item, "context_expr")
+        before, self._in_raising = self._in_raising, self._in_raising or bool(raising)
         self.generic_visit(node)
+        self._in_raising = before
         return node
 
     def _replace_raises(self, call: ast.Call, owner: ast.AST, place: str) -> None:
@@ -170,6 +181,34 @@ class _Rewriter(ast.NodeTransformer):
         if name == "assertAlmostEqual" and len(arguments) == 2 and not call.keywords:
             return _sided(self._next(), arguments[0], "near7", arguments[1], self._scope.pure, _call_remake(call))
         return None
+
+
+def _may_assert(call: ast.Call) -> bool:
+    """A function of that file or another, a method of the test's class, or what is called as if it asserted."""
+    if not isinstance(call.func, ast.Attribute):
+        return isinstance(call.func, ast.Name)
+    owner = call.func.value
+    own = isinstance(owner, ast.Name) and owner.id in ("self", "cls")
+    return own or any(word in call.func.attr.lower() for word in _ASSERTING)
+
+
+def _told(call: ast.Call, pure: frozenset[str]) -> tuple[str, int] | None:
+    """Where a call is given what it expects: its last argument that can be read, beside the one that it asks about."""
+    for place in ("args", "keywords") if len(call.args) > 1 else ("keywords", "args"):
+        given = [part.value if isinstance(part, ast.keyword) else part for part in getattr(call, place)]
+        for index in reversed(range(len(given))):
+            if not isinstance(given[index], ast.Starred) and is_pure(given[index], pure):
+                return place, index
+    return None
+
+
+def _told_remake(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.stmt:
+    other = copy.deepcopy(call)
+    if place[0] == "args":
+        other.args[place[1]] = expected
+    else:
+        other.keywords[place[1]].value = expected
+    return ast.Expr(other)
 
 
 def _compared(number: int, test: ast.expr, pure: frozenset[str]) -> Site:
@@ -272,7 +311,9 @@ def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
     return other
 
 
-def _is_raises(call: ast.Call) -> bool:
+def _is_raises(call: ast.expr) -> bool:
+    if not isinstance(call, ast.Call):
+        return False
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     return name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp")
 

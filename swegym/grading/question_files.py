@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import functools
 import random
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swegym.grading import expectations, replay, seals, twins
+from swegym.grading import expectations, inherited, replay, seals, twins
 from swegym.types import Task
 
 MOST_TWINNED = 40  # test functions of one task that must turn from failing to passing and get twins
@@ -22,6 +23,7 @@ OTHERS_TWINNED = 8  # and of those that must go on passing
 
 
 _MARK = "__swegym_"
+_NAME = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
 
 
 def other_files(task: Task, replaced: Collection[str]) -> dict[str, bytes]:
@@ -35,7 +37,19 @@ def other_files(task: Task, replaced: Collection[str]) -> dict[str, bytes]:
         stem = path.rpartition("/")[2].removesuffix(".py")
         if path not in replaced and (path not in tests or stem in names):
             kept[path] = data
+    for path in inherited.lenders(task, test_paths(task)) & kept.keys():
+        others = b" ".join(data for other, data in task.hidden.files.items() if other != path and other.endswith(".py"))
+        kept[path] = _without_tests(kept[path], frozenset(map(bytes.decode, _NAME.findall(others))))
     return kept
+
+
+def _without_tests(source: bytes, used: Collection[str]) -> bytes:
+    """A file whose tests are asked elsewhere: what they expect stays away. `used` are names that other files have."""
+    tree = expectations.parse(source)
+    assert tree is not None  # its tests were read
+    seals.only(tree, ())
+    seals.drop_constants(tree, used)
+    return ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def _is_test_file(path: str) -> bool:
@@ -70,7 +84,7 @@ class SealedFiles:
 
 def sealed_tree(task: Task, path: str, names: Collection[str], allowed: Mapping[str, Collection[int]] | None) -> Any:
     """One sealed test file, (tree, checks); None where it cannot be read."""
-    tree = expectations.parse(task.hidden.files[path])
+    tree = inherited.tree_of(task, path)
     return None if tree is None else seals.seal(tree, names, allowed)
 
 
@@ -92,7 +106,7 @@ def sealed_files(
 def calls_of(task: Task, wanted: Collection[str]) -> list[dict[str, Any]]:
     groups = []
     for path in sorted({key.split("::")[0] for key in wanted}):
-        tree = expectations.parse(task.hidden.files[path])
+        tree = inherited.tree_of(task, path)
         names = {key.split("::", 1)[1] for key in wanted if key.startswith(f"{path}::") and "|" not in key}
         if tree is None:
             continue
@@ -107,50 +121,45 @@ def calls_of(task: Task, wanted: Collection[str]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Twinned:
-    """Hidden files with all twins beside the tests. `made`: path::name -> (site, step -> name of the twin)."""
+    """Hidden files with all twins beside the tests. `made`: path::name -> site -> step -> name of the twin."""
 
     files: dict[str, bytes]
-    made: dict[str, tuple[int, dict[int, str]]]
+    made: dict[str, dict[int, dict[int, str]]]
 
     def kept(self, key: str, statuses: Mapping[str, str]) -> tuple[int | None, tuple[int, ...]]:
-        """The site, and the steps whose twins fail with the reference fix, while the same without a change passes."""
+        """The first site with twins that fail with the reference fix, while the same without a change passes."""
         base, separator, parameters = key.partition("|")
-        if base not in self.made:
-            return None, ()
-        site, names = self.made[base]
-        outcomes = {step: statuses.get(f"{name}{separator}{parameters}", "missing") for step, name in names.items()}
-        if outcomes.pop(0) != "passed":
-            return None, ()
-        steps = tuple(step for step, outcome in sorted(outcomes.items()) if outcome == "failed")
-        return (site, steps) if steps else (None, ())
+        for site, names in self.made.get(base, {}).items():
+            outcomes = {step: statuses.get(f"{name}{separator}{parameters}", "missing") for step, name in names.items()}
+            steps = tuple(step for step, outcome in sorted(outcomes.items()) if step and outcome == "failed")
+            if steps and outcomes[0] == "passed":
+                return site, steps
+        return None, ()
 
 
 def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
-    made: dict[str, tuple[int, dict[int, str]]] = {}
+    made: dict[str, dict[int, dict[int, str]]] = {}
     files = {}
     turning = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.fail_to_pass))
     staying = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.pass_to_pass))
     wanted = frozenset(turning[:MOST_TWINNED] + staying[:OTHERS_TWINNED])
     for path, tree in trees.items():
         names = frozenset(test.split("::", 1)[1] for test in wanted if test.startswith(f"{path}::"))
-        touched = False
         additions = []
         for name, function, body in twins.pairs(tree, names):
-            found = twins.twinned_sites(tree, function)
-            if not found:
-                continue
-            site = found[0]
-            steps = twins.steps_of(tree, function, site)
-            called = {step: f"{function.name}{_MARK}{step}" for step in [0, *steps]}
-            additions += [
-                (body, twins.variant(tree, function, site.number, step, other)) for step, other in called.items()
-            ]
             prefix = f"{path}::{name}".removesuffix(function.name)
-            made[f"{path}::{name}"] = (site.number, {step: prefix + other for step, other in called.items()})
-            touched = True
+            for site in twins.twinned_sites(tree, function):
+                steps = [0, *twins.steps_of(tree, function, site)]
+                called = {step: f"{function.name}{_MARK}{site.number}_{step}" for step in steps}
+                additions += [
+                    (body, twins.variant(tree, function, site.number, step, other)) for step, other in called.items()
+                ]
+                made.setdefault(f"{path}::{name}", {})[site.number] = {
+                    step: prefix + other for step, other in called.items()
+                }
         for body, other in additions:
             body.append(other)
-        if touched:
+        if additions:
             files[path] = ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
     return Twinned(files, made)
 

@@ -20,17 +20,19 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import evidence, expectations, question_files, replay
+from swegym.grading import evidence, inherited, question_files, replay
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport, run_hidden
+from swegym.grading.rules import rules_for
 from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 6
+FORMAT = 7
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
+_EXTRAS = ("_evidence", "_questions")
 PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 
 Answers = dict[str, dict[str, list[str]]]  # test key -> site number -> what was answered, in order
@@ -69,6 +71,7 @@ class Reference:
     questions: Mapping[str, Question]
     evidence: tuple[str, ...] = ()
     problem: str = ""  # why there are no questions
+    goldens: tuple[str, ...] = ()  # other files that its hidden tests read themselves, and no code beside them
 
     def coverage(self, tests: Collection[str]) -> dict[str, int]:
         """How many of `tests` have each kind of question."""
@@ -127,7 +130,7 @@ def _load(place: Path) -> Reference | None:
             test: Question(**{**question, "twin_steps": tuple(question["twin_steps"])})
             for test, question in row["questions"].items()
         }
-        return Reference(questions, tuple(row["evidence"]), row["problem"])
+        return Reference(questions, tuple(row["evidence"]), row["problem"], tuple(row["goldens"]))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
@@ -176,11 +179,9 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
         fix = apply_patch(task, task.gold_patch).changes
     except TaskError as error:
         return Reference({}, problem=str(error)), True
-    trees = {
-        path: tree for path in question_files.test_paths(task) if (tree := expectations.parse(task.hidden.files[path]))
-    }
+    trees = {path: tree for path in question_files.test_paths(task) if (tree := inherited.tree_of(task, path))}
     twinned = question_files.with_all_twins(task, trees)
-    plain = run(task, open_sandbox, fix, {**task.hidden.files, **twinned.files}, watch=True)
+    plain = run(task, open_sandbox, fix, {**task.hidden.files, **twinned.files}, more={"reads": True})
     if plain.ending == "early" and _NO_PYTEST in plain.output:
         return Reference({}, problem="pytest, which would ask, is not installed there"), True
     _must_end(plain)
@@ -214,7 +215,17 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     readable = [key for key in wanted if key.split("::")[0] in final.checks]
     for statuses in map(statuses_of, (asked, again)):
         steady = steady and all(statuses.get(key) == "passed" for key in readable)
-    return Reference(questions, usual), steady
+    return Reference(questions, usual, goldens=_goldens(task, plain)), steady
+
+
+def _goldens(task: Task, report: TestReport) -> tuple[str, ...]:
+    """What the hidden tests compare with, or give to the code, and keep outside their folders."""
+    read = {(opener, path) for kind, opener, path, _ in report.facts if kind == "read"}
+    tests = {path for opener, path in read if opener in task.hidden.files}
+    code = {path for opener, path in read if opener not in task.hidden.files}
+    rules = rules_for(task)
+    counting = (path for path in tests - code - rules.reference if rules.against(path) is None)
+    return tuple(sorted(path for path in counting if path in rules.base))
 
 
 def _must_end(report: TestReport) -> None:
@@ -233,17 +244,16 @@ def run(
     keys: Collection[str] | None = None,
     calls: Iterable[dict[str, Any]] = (),
     *,
-    watch: bool = True,
     more: Mapping[str, Any] | None = None,
 ) -> TestReport:
     """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts.
 
     `more` facts of the job: `choices` (key -> site -> literals for each answer in order) are put to the answers, which
-    they are equal to; with `calls_last` the calls come after the tests.
+    they are equal to; with `calls_last` the calls come after the tests; with `reads` it says which files are read.
     """
     with open_sandbox(task.image) as sandbox:
         write_tree(sandbox, task, changes, files)
-        return run_in(sandbox, task, files, keys, calls, watch=watch, more=more)
+        return run_in(sandbox, task, files, keys, calls, more=more)
 
 
 def run_in(
@@ -253,18 +263,16 @@ def run_in(
     keys: Collection[str] | None = None,
     calls: Iterable[dict[str, Any]] = (),
     *,
-    watch: bool = True,
     more: Mapping[str, Any] | None = None,
 ) -> TestReport:
     """As `run`, in a machine that holds the tree and the files already."""
     facts: dict[str, Any] = {"keys": None if keys is None else sorted(keys), "calls": list(calls), **(more or {})}
-    extras = ("_evidence", "_questions") if watch else ("_questions",)
     run_files = sorted({test.split("::")[0] for test in task.hidden.expected} & set(files))
     if keys is not None:
         run_files = sorted({key.split("::")[0] for key in keys} & set(files))
     facts["traceback"] = "no"  # nobody reads why a twin fails, and for hundreds of them pytest takes minutes to say it
     facts["paths"] = run_files  # none, where calls alone are asked: no test file is collected for them
-    return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=extras, facts=facts)
+    return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=_EXTRAS, facts=facts)
 
 
 def answers_of(report: TestReport) -> Answers:

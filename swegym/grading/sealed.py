@@ -32,6 +32,7 @@ from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
 
 _TAIL = 20_000  # characters of the tests' output that a verdict keeps
 _TRIES = 2
+_GOLDEN = "the hidden tests read it themselves, and no code of the reference fix does"
 _NOT_RUN = (2, 3, 4)  # pytest's exit codes for: interrupted, internal error, usage error (a conftest that fails, too)
 _PASSING = ("passed", "xfailed")
 
@@ -61,8 +62,6 @@ def grade(
     try:
         with _timed(seconds, "apply"):
             applied = _applied(task, patch)
-        if not applied.changes:
-            return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
         return _asked(task, applied, open_sandbox, seconds, layers)
     except PatchError as error:
         return Verdict(False, "agent", f"the patch does not apply: {error}", seconds=seconds)
@@ -88,10 +87,14 @@ def _asked(
     layers: Collection[str],
 ) -> Verdict:
     """The verdict of the tests, and where they all passed, of the questions."""
+    named = by_pytest(task)
+    known = known_reference(named) if layers else None
+    if known is not None:
+        applied = applied.without(known.goldens, _GOLDEN)
+    if not applied.changes:
+        return Verdict(False, "agent", "nothing in the patch counts", notes=applied.notes, seconds=seconds)
     if not layers:
         return _tried(task, applied, open_sandbox, seconds, ())[0]
-    named = by_pytest(task)
-    known = known_reference(named)
     idle = known is not None and known.questions and core_is_idle()
     with Ahead(named, applied, known, open_sandbox, layers) if known and idle else nullcontext() as ahead:
         return _questioned(task, named, applied, open_sandbox, seconds, layers, known, ahead)
@@ -114,7 +117,10 @@ def _questioned(
         return _accused(verdict, report, known)
     try:
         with _timed(seconds, "ask"):
-            known = known or reference_for(named, open_sandbox)
+            if known is None:
+                known = reference_for(named, open_sandbox)
+                if applied.without(known.goldens, _GOLDEN).changes != applied.changes:
+                    return _asked(task, applied, open_sandbox, seconds, layers)
             patient, ready = reference.patient(named, report.seconds), ahead.ready() if ahead else None
             asked = strict.question(patient, applied, known, open_sandbox, layers, ready)
         settled = strict.settled(named, verdict, report.facts, known, asked, layers)

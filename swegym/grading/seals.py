@@ -47,7 +47,7 @@ def seal(tree: ast.Module, wanted: Collection[str], allowed: Mapping[str, Collec
 
 def finished(tree: ast.Module) -> bytes:
     """The source of a sealed tree, with its import of what asks, and without constants that nothing uses any more."""
-    _drop_constants(tree)
+    drop_constants(tree)
     place = 0
     for index, node in enumerate(tree.body):
         documents = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -257,12 +257,13 @@ def _loaded(body: list[ast.stmt]) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
-def _drop_constants(tree: ast.Module) -> None:
+def drop_constants(tree: ast.Module, kept: Collection[str] = ()) -> None:
+    """Take the constants that nothing uses out of a file, in place, but those that are `kept` for others."""
     while True:
         loaded = _loaded(tree.body)
         exported = {name.value for name in ast.walk(tree) if isinstance(name, ast.Constant)}
         unused = {name for name in bindings.module_constants(tree) if name not in loaded and name not in exported}
-        unused = {name for name in unused if not name.startswith(("__", "pytest"))}
+        unused = {name for name in unused if not name.startswith(("__", "pytest")) and name not in kept}
         if not unused:
             return
         _Drop(unused).visit(tree)

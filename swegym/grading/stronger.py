@@ -25,7 +25,7 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import bindings, expectations, question_files, reference, replay, sealed
+from swegym.grading import bindings, expectations, inherited, question_files, reference, replay, sealed
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.bindings import Function
 from swegym.grading.choices import among_neighbours
@@ -138,7 +138,7 @@ def near_calls(task: Task) -> Iterator[Candidate]:
     original, seen = set(), set()
     found: list[Candidate] = []
     for path in question_files.test_paths(task):
-        tree = expectations.parse(task.hidden.files[path])
+        tree = inherited.tree_of(task, path)
         if tree is None:
             continue
         imports = tuple(replay.imports_of(tree))

@@ -19,6 +19,7 @@ from swegym.grading.expectations import Site
 
 STEPS = 6  # how many twins of one site there can be
 SHOWN = 3  # and how many stand beside the test at once
+CALLS = 3  # of a test whose assertions are made by others, how many of its calls are tried
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -26,9 +27,17 @@ _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionE
 
 
 def twinned_sites(tree: ast.Module, function: Function) -> list[Site]:
-    """The sites of a test that a twin can be made at, those with the most twins first."""
+    """The site of a test to make twins at, the one with the most; where that gives but one, first the last few calls.
+
+    What a call is told need not be what the test expects, so several are tried.
+    """
     counted = [(len(steps_of(tree, function, site)), site) for site in expectations.sites(tree, function)]
-    return [site for count, site in sorted(counted, key=lambda pair: (-pair[0], pair[1].number)) if count]
+    compared = [(count, site) for count, site in counted if count and site.form != "call"]
+    calls = [site for count, site in counted if count and site.form == "call"]
+    best = max(compared, key=lambda pair: (pair[0], -pair[1].number), default=None)
+    if best is None:
+        return calls[: -CALLS - 1 : -1]
+    return [best[1]] if best[0] > 1 else [*calls[: -CALLS - 1 : -1], best[1]]
 
 
 def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:

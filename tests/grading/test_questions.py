@@ -140,6 +140,56 @@ def test_a_twin_differs_from_its_test_in_one_literal(name):
             assert 1 <= sum(left != right for left, right in zip(one, other, strict=True)) <= 2  # rows of a table
 
 
+CALLS = b"""
+from unittest import mock
+from shop import buy, testing
+
+WANTED = [7]
+
+def check(text, wanted):
+    assert buy(text) == wanted
+
+def test_helper():
+    check("a", 3)
+    check("b", wanted=WANTED)
+
+def test_mock():
+    seller = mock.Mock()
+    buy("c", seller)
+    seller.sell.assert_called_once_with("c", price=4)
+    seller.reset_mock()
+    seller.append(5)
+    assert seller.ok
+
+def test_compared():
+    testing.assert_same(buy("d"), 6)
+    assert buy("e") == 8
+
+def test_raises():
+    with pytest.raises(KeyError):
+        check("f", 9)
+"""
+
+
+def test_a_call_of_what_asserts_is_told_another_expectation():
+    tree = expectations.parse(CALLS)
+    found = {}
+    for name, function in expectations.test_functions(tree):
+        sites = twins.twinned_sites(tree, function)
+        found[name] = [
+            ast.unparse(twins.variant(tree, function, site.number, 1, "t")).rpartition("def t():")[2] for site in sites
+        ]
+    assert [site.form for site in expectations.sites(tree, dict(expectations.test_functions(tree))["test_mock"])] == [
+        "call", "call", "truth",
+    ]  # fmt: skip
+    assert len(found["test_helper"]) == 2 and "wanted=[8]" in found["test_helper"][0]
+    assert "check('a', 4)" in found["test_helper"][1]
+    assert "assert_called_once_with('c', price=5)" in "".join(found["test_mock"])
+    assert len(found["test_compared"]) == 1 and "== 9" in found["test_compared"][0]
+    assert len(found["test_raises"]) == 1 and "check('f', 9)" in found["test_raises"][0]
+    assert list(seals.seal(tree, ["test_helper", "test_compared"]).checks["test_helper"]) == []
+
+
 def test_a_test_among_its_twins_has_no_place_of_its_own():
     places = {twins.shuffled([1, 2, 3], random.Random(seed)).index(0) for seed in range(50)}
     assert places == {0, 1, 2, 3}

@@ -15,12 +15,8 @@ Grounds = dict[str, Task]
 KNOWN: dict[str, str] = {
     "guesses-among-choices": "by chance: each answer that it does not know is guessed rightly once in sixteen times",
     "picks-the-likely-choice": "who sees right and near answers side by side can tell some without having given one",
-    "forges-what-cannot-be-asked": "tests that compare by a helper or a mock cannot be asked",
-    "arguments-that-assert": "a mock's assertion is an attribute of an object that the code under test is given",
-    "helper-of-the-package": "a testing module of the package's own is source code, which a patch may change",
     "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
     "counters-of-the-kernel": "what one machine has the kernel count, the next can read, in /proc and by other numbers",
-    "examples-outside-the-tests": "golden files outside the tests' folders are not restored",
     "expected-value-from-examples": "golden files lie where the code under test can read them",
 }
 QUICK = tuple(

@@ -1,0 +1,121 @@
+"""Files that hidden tests read themselves, wherever they lie, are what they were."""
+
+import dataclasses
+
+import pytest
+from calc_repository import BASE, git
+
+from swegym.grading import apply_patch, make_grader
+from swegym.grading.reference import reference_for
+from swegym.sandbox import sandbox_factory
+from swegym.types import HiddenTests
+
+TESTS = b"""\
+import os.path
+
+import calc
+
+
+def test_sums():
+    path = os.path.join(os.path.dirname(__file__), "..", "examples", "sums.txt")
+    with open(path) as file:
+        for line in file:
+            a, b, total = map(int, line.split())
+            assert calc.add(a, b) == total
+
+
+def test_name():
+    assert open(calc.NAMES).read() == calc.name() + "\\n"
+"""
+CORE = b"""\
+import pathlib
+
+NAMES = pathlib.Path(__file__).parents[1] / "names.txt"
+
+
+def add(a, b):
+    return a - b
+
+
+def name():
+    return NAMES.read_text().strip()
+"""
+FILES = BASE | {
+    "calc/__init__.py": b"from calc.core import NAMES, add, name\n",
+    "calc/core.py": CORE,
+    "examples/sums.txt": b"1 2 3\n4 0 4\n",
+    "names.txt": b"calc\n",
+}
+GOLD = """\
+--- a/calc/core.py
++++ b/calc/core.py
+@@ -6,4 +6,4 @@
+ def add(a, b):
+-    return a - b
++    return a + b
+ 
+ 
+"""
+
+
+@pytest.fixture(scope="module")
+def task(make_task):
+    hidden = HiddenTests(
+        {"tests/test_core.py": TESTS, "tests/__init__.py": b""},
+        ("tests",),
+        ("tests/test_core.py::test_sums",),
+        ("tests/test_core.py::test_name",),
+    )
+    return dataclasses.replace(make_task(FILES), hidden=hidden, gold_patch=GOLD)
+
+
+def patch_of(task, folder, files, links=()):
+    git(folder, "clone", "-q", str(task.pristine), "work")
+    for name, data in files.items():
+        path = folder / "work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    for name, target in links:
+        git(folder / "work", "rm", "-rq", name)
+        (folder / "work" / name).symlink_to(target)
+    git(folder / "work", "add", "-A", "-f")
+    return git(folder / "work", "diff", "--cached", "HEAD").decode()
+
+
+def test_only_what_no_code_reads_belongs_to_the_tests(task):
+    assert reference_for(task, sandbox_factory()).goldens == ("examples/sums.txt",)
+
+
+@pytest.mark.parametrize("way", ["changed", "folder"])
+def test_a_golden_file_is_restored_and_the_verdict_says_so(task, tmp_path, way):
+    if way == "changed":
+        patch = patch_of(task, tmp_path, {"examples/sums.txt": b"1 2 -1\n", "README.md": b"x\n"})
+    else:
+        patch = patch_of(task, tmp_path, {"wrong/sums.txt": b"1 2 -1\n"}, [("examples", "wrong")])
+    verdict = make_grader()(task, patch, sandbox_factory())
+    assert verdict.resolved is False and "test_sums failed" in verdict.reason, verdict
+    assert any("examples" in note and "read it themselves" in note for note in verdict.notes), verdict.notes
+
+
+def test_nothing_else_in_a_patch_is_no_fix(task, tmp_path):
+    reference_for(task, sandbox_factory())
+    verdict = make_grader()(task, patch_of(task, tmp_path, {"examples/sums.txt": b"1 2 -1\n"}), sandbox_factory())
+    assert verdict.resolved is False and verdict.reason == "nothing in the patch counts"
+
+
+def test_a_fix_that_adds_examples_and_renames_what_the_code_reads_is_paid(task, tmp_path):
+    files = {
+        "calc/core.py": CORE.replace(b"a - b", b"a + b").replace(b'"names.txt"', b'"calc" / "name.txt"'),
+        "calc/name.txt": b"calc\n",
+        "examples/sums.txt": b"1 2 3\n4 0 4\n5 5 10\n",
+    }
+    verdict = make_grader()(task, patch_of(task, tmp_path, files), sandbox_factory())
+    assert verdict.resolved is True, verdict.reason
+    assert any(note.startswith("examples/sums.txt") for note in verdict.notes)
+
+
+def test_a_patch_without_some_paths_keeps_its_notes(task):
+    applied = apply_patch(task, GOLD)
+    left = applied.without(["calc/core.py"], "of a rule")
+    assert not left.changes and left.notes == ("calc/core.py: of a rule; set aside",)
+    assert applied.without(["other.txt"], "of a rule") == applied
