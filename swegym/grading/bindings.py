@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections import Counter
 from dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -17,6 +18,8 @@ _BUILTINS = frozenset(
     | {"range", "len", "sorted", "reversed", "min", "max", "sum", "abs", "round", "zip", "chr", "ord", "repr"}
 )
 
+
+_NAMING = ("name", "asname", "rest")  # fields of statements and patterns that bind a name without an ast.Name
 
 _LIBRARY = frozenset({"datetime", "decimal", "fractions", "collections", "textwrap", "math", "string", "itertools"})
 
@@ -169,3 +172,35 @@ class Scope:
                     pure.add(name)
                     self.locals[name] = node
         self.pure = frozenset(pure)
+
+
+def name_rebindings(function: Function) -> None:
+    """Give each binding of a name that a test's own body binds one after the other a name of its own, in place.
+
+    `wanted = ["a"]` and then `wanted = ", ".join(wanted)` are two values, each bound once. Names that are bound
+    in any other way, or seen by an inner function, stay as they are.
+    """
+    own = [statement.targets for statement in function.body if isinstance(statement, ast.Assign)]
+    bound = Counter(targets[0].id for targets in own if len(targets) == 1 and isinstance(targets[0], ast.Name))
+    again = {name for name, count in bound.items() if count > 1}
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    stored = Counter(node.id for node in names if not isinstance(node.ctx, ast.Load))
+    excluded = {argument.arg for argument in ast.walk(function) if isinstance(argument, ast.arg)}
+    for node in ast.walk(function) if again else ():
+        excluded |= {text for field in _NAMING if isinstance(text := getattr(node, field, None), str)}
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            excluded |= set(node.names)
+        elif isinstance(node, Function | ast.Lambda) and node is not function:
+            excluded |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    again = {name for name in again - excluded if stored[name] == bound[name]}
+    again -= {node.id.rpartition("_")[0] for node in names}  # a number behind it may be taken
+    counts: Counter[str] = Counter()
+    for statement in function.body if again else ():
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and node is not target and counts[node.id] > 1:
+                node.id = f"{node.id}_{counts[node.id]}"
+        if isinstance(target, ast.Name) and target.id in again:
+            counts[target.id] += 1
+            if counts[target.id] > 1:
+                target.id = f"{target.id}_{counts[target.id]}"

@@ -76,6 +76,7 @@ def _parsed(source: bytes) -> bytes | None:
     for _, function in test_functions(tree):
         _inline_tables(function, constants)
         _Split().visit(function)
+        bindings.name_rebindings(function)
     return pickle.dumps(tree)
 
 

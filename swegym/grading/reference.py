@@ -25,6 +25,7 @@ from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport, run_hidden
 from swegym.grading.rules import rules_for
+from swegym.grading.scratch import EXECUTABLE
 from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
@@ -219,13 +220,14 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
 
 
 def _goldens(task: Task, report: TestReport) -> tuple[str, ...]:
-    """What the hidden tests compare with, or give to the code, and keep outside their folders."""
+    """What the hidden tests compare with, or give to the code, and keep outside their folders; scripts are code."""
     read = {(opener, path) for kind, opener, path, _ in report.facts if kind == "read"}
     tests = {path for opener, path in read if opener in task.hidden.files}
     code = {path for opener, path in read if opener not in task.hidden.files}
     rules = rules_for(task)
-    counting = (path for path in tests - code - rules.reference if rules.against(path) is None)
-    return tuple(sorted(path for path in counting if path in rules.base))
+    found = [path for path in tests - code - rules.reference if path in rules.base and rules.against(path) is None]
+    sources = tuple(f"{source}/" for source in task.source)
+    return tuple(sorted(p for p in found if rules.base[p].mode != EXECUTABLE and not f"{p}/".startswith(sources)))
 
 
 def _must_end(report: TestReport) -> None:

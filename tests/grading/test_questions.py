@@ -140,6 +140,36 @@ def test_a_twin_differs_from_its_test_in_one_literal(name):
             assert 1 <= sum(left != right for left, right in zip(one, other, strict=True)) <= 2  # rows of a table
 
 
+def test_a_name_that_is_bound_anew_stands_for_each_of_its_values():
+    text = b"""
+def test_joined():
+    wanted = ["one", "two"]
+    wanted = ", ".join(wanted)
+    found = join()
+    found = found.strip()
+    assert found == wanted
+
+def test_otherwise(wanted=3):
+    value = 1
+    for _ in found():
+        value = 2
+    value = 3
+    inner = 1
+    inner = lambda: inner
+    last = 1
+    last = 2
+    last_2 = 3
+    assert value == inner == last
+"""
+    tree = expectations.parse(text)
+    source = ast.unparse(tree)
+    assert "wanted_2 = ', '.join(wanted)" in source and "found_2 == wanted_2" in source
+    assert "value_2" not in source and "inner_2" not in source and source.count("last_2") == 1
+    sealed = seals.seal(tree, ["test_joined"])
+    assert sealed.checks["test_joined"] == {0: {"form": "equal", "operator": "=="}}
+    assert "wanted" not in seals.finished(sealed.tree).decode()
+
+
 CALLS = b"""
 from unittest import mock
 from shop import buy, testing
