@@ -11,6 +11,7 @@ import ast
 import copy
 import functools
 import itertools
+import math
 import random
 import string
 from collections.abc import Callable
@@ -30,7 +31,7 @@ Edit = Callable[[Any], Any]  # of a node's value; the first of a place leaves it
 def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list[bool]] | None:
     """The literal of a plain value among some near it, in random order, and which of them it is.
 
-    None for what has no literal: an infinity, or no number.
+    None for what has no literal, an infinity, or no number, and for what has no neighbours.
     """
     literal = ast.parse(repr(value), mode="eval").body
     if any(isinstance(node, ast.Name) and node.id in ("inf", "nan") for node in ast.walk(literal)):
@@ -47,6 +48,8 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
     if not others:
         nodes = [changed(literal, step) or ast.Constant(step) for step in range(1, STEPS + 1)]
         others = dict.fromkeys(repr(other) for other in map(_value, nodes) if other != value)
+    if not others:
+        return None
     order = [repr(value), *source.sample(list(others), min(len(others), most - 1))]
     source.shuffle(order)
     return order, [text == repr(value) for text in order]
@@ -99,7 +102,8 @@ def _edits(node: Any, most: int, source: random.Random) -> list[list[Edit]]:
         return [[_same, lambda value: not value]]
     if isinstance(value, int | float):
         far = 10 if abs(value) < 1_000 else max(abs(value) // 100, 10)
-        return [[functools.partial(_plus, step * size) for step in _around(source)] for size in (1, far)[:most]]
+        sizes = (1, far) if isinstance(value, int) or math.ulp(value) < 1 else (far,)
+        return [[functools.partial(_plus, step * size) for step in _around(source)] for size in sizes[:most]]
     assert isinstance(value, str | bytes)
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     places = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]

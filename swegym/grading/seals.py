@@ -100,8 +100,13 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
 class _Alike(ast.NodeTransformer):
     """Has every question stand in a block that takes exceptions, so that none shows where one is expected.
 
-    Left as they are: blocks of several statements, and those whose exception the test looks at.
+    Left as they are: blocks of several statements, and those whose exception the test looks at, or handles itself.
     """
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt:
+        for name in ("handlers", "orelse", "finalbody") if node.handlers else ("body", "orelse", "finalbody"):
+            setattr(node, name, [self.visit(inner) for inner in getattr(node, name)])
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         call = node.value

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swegym.grading import _questions, asking, choices, expectations, plain_values, replay, seals, twins
@@ -99,6 +99,25 @@ def test_no_block_of_a_sealed_file_shows_where_an_exception_is_expected():
     ):
         assert f"        with _swegym_raises({number}):\n            _swegym_ask({number}, {asked})\n" in body
     assert {check["form"] for check in sealed.checks["TestCart::test_total"].values()} >= {"raises", "equal"}
+
+
+def test_a_question_whose_exception_the_test_handles_stands_in_no_block():
+    text = b"""
+def test_handled():
+    try:
+        assert price("a") == 11
+        assert price("b") == 12
+    except ShopError as error:
+        assert error.code == 13
+    try:
+        assert price("c") == 14
+    finally:
+        assert price("d") == 15
+"""
+    sealed = seals.seal(expectations.parse(text), ["test_handled"])
+    body = seals.finished(sealed.tree).decode()
+    assert body.count("_swegym_raises(") == 3 and body.count("_swegym_ask(") == 5
+    assert "    try:\n        _swegym_ask(0, price('a'))\n        _swegym_ask(1" in body
 
 
 def test_inputs_stay_in_a_sealed_file():
@@ -387,6 +406,7 @@ def test_a_value_stands_among_its_neighbours():
 
 
 @given(PLAIN)
+@example([2.0**55, -(2.0**55), "", *[False] * 5])
 def test_every_plain_value_has_neighbours(value):
     literals, truths = choices.among_neighbours(value, random.Random(1)) or (["x", "y"], [True, False])
     assert sum(truths) == 1 < len(set(literals))
