@@ -142,7 +142,7 @@ def prepare(
         tree, placed = _file(task, path, sealed, twin_wanted)
         if tree is None:
             continue
-        files[path] = seals.finished(tree)
+        files[path] = seals.finished(tree, question_files.taken_by_others(task, path))
         for key in twin_wanted:
             base, bar, parameters = key.partition("|")
             copies = placed.get(base.removeprefix(f"{path}::"), {}) if base.startswith(f"{path}::") else {}

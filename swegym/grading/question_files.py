@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import functools
 import random
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,33 +22,72 @@ OTHERS_TWINNED = 8  # and of those that must go on passing
 
 
 _MARK = "__swegym_"
-_NAME = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
 
 
 def other_files(task: Task, replaced: Collection[str]) -> dict[str, bytes]:
-    """The hidden files that a run of `replaced` ones needs beside them: no other test file, unless it is imported."""
+    """The hidden files that a run of `replaced` ones needs beside them.
+
+    Another test file goes along only if one of them imports it, or what they import does; without its tests.
+    """
     tests = set(test_paths(task)) | {path for path in task.hidden.files if _is_test_file(path)}
-    names: set[str] = set()
-    for path in replaced:
-        names |= _imported_names(task.hidden.files[path])
-    kept = {}
-    for path, data in task.hidden.files.items():
-        stem = path.rpartition("/")[2].removesuffix(".py")
-        if path not in replaced and (path not in tests or stem in names):
-            kept[path] = data
-    for path in inherited.lenders(task, test_paths(task)) & kept.keys():
-        others = b" ".join(data for other, data in task.hidden.files.items() if other != path and other.endswith(".py"))
-        kept[path] = _without_tests(kept[path], frozenset(map(bytes.decode, _NAME.findall(others))))
-    return kept
+    kept = [path for path in task.hidden.files if path not in replaced and path not in tests]
+    waiting = [*replaced, *kept]
+    while waiting:
+        names = frozenset().union(*(_imported_names(task.hidden.files[path]) for path in waiting if _is_code(path)))
+        found = [path for path in tests - {*replaced, *kept} if _stem(path) in names]
+        kept, waiting = [*kept, *found], found
+    stripped = (inherited.lenders(task, test_paths(task)) | tests) & set(kept)
+    return {path: _without_tests(task, path) if path in stripped else task.hidden.files[path] for path in kept}
 
 
-def _without_tests(source: bytes, used: Collection[str]) -> bytes:
-    """A file whose tests are asked elsewhere: what they expect stays away. `used` are names that other files have."""
-    tree = expectations.parse(source)
-    assert tree is not None  # its tests were read
+def _without_tests(task: Task, path: str) -> bytes:
+    """A file whose tests are asked elsewhere, or not at all: what they expect stays away."""
+    tree = expectations.parse(task.hidden.files[path])
+    if tree is None:
+        return task.hidden.files[path]
     seals.only(tree, ())
-    seals.drop_constants(tree, used)
+    seals.drop_constants(tree, taken_by_others(task, path))
     return ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def taken_by_others(task: Task, path: str) -> frozenset[str]:
+    """The names that other hidden files may take from one: those they import, or attributes of what they import."""
+    module = _stem(path) if _stem(path) != "__init__" else path.rpartition("/")[0].rpartition("/")[2]
+    names: set[str] = set()
+    for other, data in task.hidden.files.items():
+        if _is_code(other) and other != path:
+            imports, attributes = _uses(data)
+            names |= {name for origin, name in imports if name and origin in (module, "")}
+            if any(module == (name or origin) for origin, name in imports):
+                names |= attributes
+    return frozenset(names)
+
+
+@functools.lru_cache(maxsize=4096)
+def _uses(source: bytes) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
+    """(last part of a module's name, name imported from it) of each import, "" where there is none; all attributes."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # of another Python
+        return frozenset(), frozenset()
+    imports: set[tuple[str, str]] = set()
+    attributes = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports |= {(alias.name.rpartition(".")[2], "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imports |= {((node.module or "").rpartition(".")[2], alias.name) for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            attributes.add(node.attr)
+    return frozenset(imports), frozenset(attributes)
+
+
+def _is_code(path: str) -> bool:
+    return path.endswith(".py")
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".py")
 
 
 def _is_test_file(path: str) -> bool:
@@ -99,7 +137,7 @@ def sealed_files(
     for path, found in names.items():
         sealed = sealed_tree(task, path, found, None if allowed is None else allowed.get(path, {}))
         if sealed is not None:
-            files[path], checks[path] = seals.finished(sealed.tree), sealed.checks
+            files[path], checks[path] = seals.finished(sealed.tree, taken_by_others(task, path)), sealed.checks
     return SealedFiles({**other_files(task, files), **files}, checks)
 
 

@@ -45,9 +45,12 @@ def seal(tree: ast.Module, wanted: Collection[str], allowed: Mapping[str, Collec
     return Sealed(tree, checks)
 
 
-def finished(tree: ast.Module) -> bytes:
-    """The source of a sealed tree, with its import of what asks, and without constants that nothing uses any more."""
-    drop_constants(tree)
+def finished(tree: ast.Module, kept: Collection[str] = ()) -> bytes:
+    """The source of a sealed tree, with its import of what asks, and without constants that nothing uses any more.
+
+    `kept` are names that other files use, "*" for all.
+    """
+    drop_constants(tree, kept)
     place = 0
     for index, node in enumerate(tree.body):
         documents = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -263,8 +266,8 @@ def _loaded(body: list[ast.stmt]) -> set[str]:
 
 
 def drop_constants(tree: ast.Module, kept: Collection[str] = ()) -> None:
-    """Take the constants that nothing uses out of a file, in place, but those that are `kept` for others."""
-    while True:
+    """Take the constants that nothing uses out of a file, in place; `kept` are names that others use, "*" for all."""
+    while "*" not in kept:
         loaded = _loaded(tree.body)
         exported = {name.value for name in ast.walk(tree) if isinstance(name, ast.Constant)}
         unused = {name for name in bindings.module_constants(tree) if name not in loaded and name not in exported}

@@ -141,6 +141,8 @@ def _upheld(
         return [], trouble
     if not report.finished:
         return [], f"the reference fix, asked the same, did not come to an end ({report.ending})"
+    if inquiry.keys and not report.statuses:
+        return [], "the reference fix, asked the same, ran no test; `swegym tasks check` says more"
     failed = set(map(_subject, [*control.contradictions, *control.doubts]))
     return [one for one in tampering if _subject(one) not in failed], ""
 

@@ -1,0 +1,100 @@
+"""What goes into the sandbox that asks beside the files that ask, and what does not."""
+
+import dataclasses
+
+import pytest
+from calc_repository import FORGE_REPORTS
+from test_strict import CORE, patch_with
+
+from swegym.grading import make_grader, question_files
+from swegym.grading.reference import reference_for
+from swegym.sandbox import sandbox_factory
+from swegym.types import HiddenTests
+
+CONFTEST = b"""\
+import pytest
+from test_more import NUMBERS
+
+
+@pytest.fixture
+def numbers():
+    return NUMBERS
+"""
+MORE = b"""\
+from calc import add
+from test_far import FAR
+
+NUMBERS = (1, 2)
+TOTAL = 7777
+
+
+def test_more():
+    assert add(*FAR) == TOTAL
+
+
+def test_words():
+    assert str(add(1, 1)) == "2"
+"""
+CORE_TESTS = b"""\
+from calc import add
+
+
+def test_add(numbers):
+    assert add(*numbers) == 3
+"""
+FILES = {
+    "tests/conftest.py": CONFTEST,
+    "tests/test_more.py": MORE,
+    "tests/test_far.py": b"FAR = (7000, 777)\n\n\ndef test_far():\n    assert sum(FAR) == 7777\n",
+    "tests/test_core.py": CORE_TESTS,
+    "tests/test_other.py": b"def test_other():\n    assert True\n",
+    "tests/words.txt": b"hidden\n",
+}
+TURNING = ("tests/test_core.py::test_add", "tests/test_more.py::test_more", "tests/test_more.py::test_words")
+
+
+@pytest.fixture(scope="module")
+def task(make_task):
+    return dataclasses.replace(make_task(), hidden=HiddenTests(FILES, ("tests",), TURNING, ()))
+
+
+def test_an_imported_test_file_goes_along_without_its_tests(task):
+    found = question_files.other_files(task, ["tests/test_core.py"])
+    assert found.keys() == FILES.keys() - {"tests/test_core.py", "tests/test_other.py"}
+    more, far = found["tests/test_more.py"].decode(), found["tests/test_far.py"].decode()
+    assert "NUMBERS = (1, 2)" in more and "FAR = (7000, 777)" in far
+    assert "def test" not in more + far and "TOTAL" not in more and '"2"' not in more
+
+
+@pytest.mark.parametrize(
+    ("using", "taken"),
+    [
+        ("from tests.test_core import A, B as C\n", {"A", "B"}),
+        ("from .test_core import *\n", {"*"}),
+        ("import tests.test_core as core\ncore.A\n", {"A"}),
+        ("from . import test_core\ntest_core.B.append\n", {"test_core", "B", "append"}),
+        ("from tests.test_more import A\nimport os.path\nos.B\n", set()),
+        ("not Python", set()),
+    ],
+)
+def test_what_other_files_take_from_one_is_told_by_their_imports(task, using, taken):
+    hidden = dataclasses.replace(task.hidden, files={"tests/test_core.py": b"", "tests/helper.py": using.encode()})
+    assert question_files.taken_by_others(dataclasses.replace(task, hidden=hidden), "tests/test_core.py") == taken
+
+
+def test_a_task_whose_conftest_imports_a_test_file_is_asked(task, tmp_path):
+    coverage = reference_for(task, sandbox_factory()).coverage(TURNING)
+    assert coverage["seals"] == 3 and coverage["none"] == 0
+    for patch, resolved in ((task.gold_patch, True), (patch_with(task, tmp_path, CORE + FORGE_REPORTS), False)):
+        verdict = make_grader()(task, patch, sandbox_factory())
+        assert verdict.resolved is resolved, verdict.reason
+        assert bool(verdict.tampering) is not resolved
+
+
+def test_questions_that_not_even_the_reference_fix_can_be_asked_judge_nobody(task, tmp_path, monkeypatch):
+    reference_for(task, sandbox_factory())
+    monkeypatch.setattr(
+        question_files, "other_files", lambda task, replaced: {"tests/conftest.py": b"import nothing\n"}
+    )
+    verdict = make_grader()(task, patch_with(task, tmp_path, CORE + FORGE_REPORTS), sandbox_factory())
+    assert verdict.resolved is None and "ran no test" in verdict.reason, verdict
