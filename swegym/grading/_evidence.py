@@ -10,6 +10,7 @@ Of the reference fix it is asked (`job["reads"]`) which files of the repository 
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -19,6 +20,7 @@ WATCHED = ("_pytest", "pytest", "pluggy", "unittest")
 MOST = 40
 MOST_READ = 1_000
 CODE = (".py", ".pyc", ".pyo")
+OPENING = ("open", "sqlite3.connect")
 HEARD = ("sys.addaudithook", "gc.get_objects", "gc.get_referrers", "ctypes.dlopen", "sys.settrace", "os.kill")
 
 
@@ -61,26 +63,27 @@ class Watch:
                 self.note("recoded", f"{owner.__module__}.{getattr(owner, '__qualname__', '?')}")
         elif event in HEARD:
             self.note("heard", event)
-        elif event == "open" and self._root is not None and isinstance(arguments[0], str):
-            self.note_read(arguments[0], sys._getframe(1))
+        elif event in OPENING and self._root is not None and isinstance(arguments[0], (str, bytes)):
+            self.note_read(os.fsdecode(arguments[0]), sys._getframe(1))
 
     def note_read(self, opened: str, frame: types.FrameType | None) -> None:
-        """Report a file below the root, and the nearest file there whose code opened it."""
+        """Report a file below the root, where a link leads to it that one too, and the nearest file that opened it."""
         below = f"{self._root}/"
         try:
-            path = str(Path(opened).resolve())
+            paths = {str(Path(opened).resolve()), os.path.normpath(Path(opened).absolute())}
         except (OSError, ValueError, RuntimeError):  # no file; who opens it hears that
-            return
-        if not path.startswith(below) or path.endswith(CODE):
             return
         while frame is not None and not frame.f_code.co_filename.startswith(below):
             frame = frame.f_back
         if frame is None:
             return
-        found = frame.f_code.co_filename.removeprefix(below), path.removeprefix(below)
-        if found not in self._read and len(self._read) < MOST_READ and "".join(found).isprintable():
-            self._read.add(found)
-            self._send("read", *found, "")
+        opener = frame.f_code.co_filename.removeprefix(below)
+        for path in paths:
+            if path.startswith(below) and not path.endswith(CODE):
+                found = opener, path.removeprefix(below)
+                if found not in self._read and len(self._read) < MOST_READ and "".join(found).isprintable():
+                    self._read.add(found)
+                    self._send("read", *found, "")
 
 
 def machinery() -> dict[str, Any]:

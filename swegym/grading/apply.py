@@ -10,7 +10,6 @@ import posixpath
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from swegym.errors import PatchError
 from swegym.grading.links import leaves_tree
@@ -42,10 +41,14 @@ class AppliedPatch:
     notes: tuple[str, ...] = ()
 
     def without(self, paths: Collection[str], reason: str) -> AppliedPatch:
-        """The patch without its changes of `paths` and of folders around them, which do not count for a reason."""
-        around = {*paths, *(str(folder) for path in paths for folder in PurePosixPath(path).parents)}
-        dropped = sorted(self.changes.keys() & around)
-        kept = {path: change for path, change in self.changes.items() if path not in around}
+        """The patch without its changes of `paths`, of folders around them and of what would take their place.
+
+        These do not count for a reason.
+        """
+        around = {*paths, *(parent for path in paths for parent in _parents(path))}
+        below = {path for path in self.changes if not set(paths).isdisjoint(_parents(path))}
+        dropped = sorted(self.changes.keys() & (around | below))
+        kept = {path: change for path, change in self.changes.items() if path not in dropped}
         return AppliedPatch(kept, (*self.notes, *_notes(dict.fromkeys(dropped, reason))))
 
 

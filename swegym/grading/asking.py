@@ -89,6 +89,8 @@ def choose(task: Task, known: Reference, source: random.Random) -> list[Question
     near = [question for question in others if question.path in places] or others
     far = [question for question in others if question.path not in places and question not in near]
     staying = [*_quick(near, STAYING, source), *_quick(far, FAR, source)]
+    whole = {question.path for question in turning if question.beside}
+    staying += [question for question in others if question.path in whole and question not in staying]
     callable_ = [question for question in near if question.calls and question not in staying]
     called = source.sample(callable_, min(CALLED, len(callable_)))
     return [
@@ -132,6 +134,8 @@ def prepare(
             sealed[question.key] = question
         if "replay" in layers and question.calls and not twins_only and len(called) < MOST_CALLS:
             called[question.key] = question
+    twin_wanted, others = _alike(twin_wanted)
+    left += others
     # A function stands in a file either sealed or among its twins.
     among_twins = {(question.path, _bare(question.name)) for question in twin_wanted.values()}
     sealed = {key: one for key, one in sealed.items() if (one.path, _bare(one.name)) not in among_twins}
@@ -197,12 +201,28 @@ def _file(
             steps = [step for step in before if step in question.twin_steps]
             chosen[question.name] = (question.twin_site, steps)
     by_name = {name: allowed.get(_bare(name), set()) for name, _ in expectations.test_functions(tree)}
-    seals.only(tree, {*allowed, *map(_bare, chosen)})
+    seals.only(tree, {*allowed, *map(_bare, chosen), *question_files.taken_by_others(task, path)})
     placed = question_files.add_twins(tree, chosen)
     for name, function in list(expectations.test_functions(tree)):
         if by_name.get(name):
             seals.seal_function(tree, function, by_name[name])
     return tree, placed
+
+
+def _alike(wanted: Mapping[str, Question]) -> tuple[dict[str, Question], list[Question]]:
+    """Those that can stand among twins at once: rows of one function at one site, by the same steps. And the others."""
+    source = random.SystemRandom()
+    chosen: dict[tuple[str, str], tuple[int | None, tuple[int, ...]]] = {}
+    kept, others = {}, []
+    for key, question in source.sample(list(wanted.items()), len(wanted)):
+        place = (question.path, question.name)
+        site, steps = chosen.get(place, (question.twin_site, question.twin_steps))
+        common = tuple(step for step in steps if step in question.twin_steps)
+        if site == question.twin_site and common:
+            chosen[place], kept[key] = (site, common), question
+        else:
+            others.append(question)
+    return kept, others
 
 
 def _bare(name: str) -> str:
@@ -277,6 +297,18 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
             doubts.append(f"replay: calls of {key} have other values than its expectations")
     counts = {"seals": len(inquiry.sealed), "twins": len(inquiry.twinned), "replay": len(inquiry.called)}
     return Findings(tuple(contradictions), tuple(doubts), tuple(dict.fromkeys(opaque)), counts)
+
+
+def failed(inquiry: Inquiry, report: TestReport) -> frozenset[str]:
+    """The keys of tests that do not pass where they are sealed, or not as the only one among their twins."""
+    statuses = reference.statuses_of(report)
+    sealed = {key for key in inquiry.sealed if statuses.get(key) != "passed"}
+    twinned = {
+        key
+        for key, copies in inquiry.twinned.items()
+        if any((statuses.get(copy) == "passed") != (step == 0) for copy, step in copies.items())
+    }
+    return frozenset(sealed | twinned)
 
 
 def _unequal(among: Mapping[str, list[Choice]], answers: Mapping[str, list[str]]) -> str:

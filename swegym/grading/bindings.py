@@ -19,6 +19,7 @@ _BUILTINS = frozenset(
 )
 
 
+_BY_NAME = frozenset({"locals", "vars", "eval", "exec"})  # what reads a test's names by their texts
 _NAMING = ("name", "asname", "rest")  # fields of statements and patterns that bind a name without an ast.Name
 
 _LIBRARY = frozenset({"datetime", "decimal", "fractions", "collections", "textwrap", "math", "string", "itertools"})
@@ -192,6 +193,8 @@ def name_rebindings(function: Function) -> None:
             excluded |= set(node.names)
         elif isinstance(node, Function | ast.Lambda) and node is not function:
             excluded |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    if _BY_NAME & {node.id for node in names}:
+        return
     again = {name for name in again - excluded if stored[name] == bound[name]}
     again -= {node.id.rpartition("_")[0] for node in names}  # a number behind it may be taken
     counts: Counter[str] = Counter()

@@ -40,6 +40,9 @@ _UNITTEST = {
     **{"assertNotEqual": "!=", "assertIs": "is", "assertIsNot": "is not", "assertIn": "in", "assertNotIn": "not in"},
     **{"assertLess": "<", "assertLessEqual": "<=", "assertGreater": ">", "assertGreaterEqual": ">="},
 }
+# a mock's that are told nothing: the one that says the contrary
+_MOCKS = {"assert_called": "assert_not_called", "assert_called_once": "assert_not_called"}
+_MOCKS |= {"assert_not_called": "assert_called"}
 _ASSERTING = ("assert", "check", "expect", "verify")  # in the names of methods
 
 
@@ -137,6 +140,9 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(call, ast.Call):
             if site := self._of_unittest(call):
                 return self._statement(site) or node
+            if _is_contradictable(call):
+                site = Site(self._next(), "truth", "truth", None, None, functools.partial(_contradicted, call))
+                return self._statement(site) or node
             if _is_raises(call):
                 if len(call.args) >= 2:
                     self._replace_raises(call, node, "value")
@@ -191,6 +197,18 @@ def _may_assert(call: ast.Call) -> bool:
     owner = call.func.value
     own = isinstance(owner, ast.Name) and owner.id in ("self", "cls")
     return own or any(word in call.func.attr.lower() for word in _ASSERTING)
+
+
+def _is_contradictable(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _MOCKS and not (call.args or call.keywords)
+
+
+def _contradicted(call: ast.Call, expected: ast.expr) -> ast.stmt:
+    other = copy.deepcopy(call)
+    assert isinstance(other.func, ast.Attribute)
+    if isinstance(expected, ast.Constant) and expected.value is False:
+        other.func.attr = _MOCKS[other.func.attr]
+    return ast.Expr(other)
 
 
 def _told(call: ast.Call, pure: frozenset[str]) -> tuple[str, int] | None:
@@ -277,6 +295,18 @@ def _compare_remake(test: ast.Compare, on_right: bool, expected: ast.expr) -> as
     else:
         other.left = expected
     return ast.Assert(other, None)
+
+
+def claim(site: Site, holds: bool) -> ast.stmt:
+    """That a comparison holds, or that it does not."""
+    assert site.asked is not None and site.expected is not None
+    if site.operator in ("startswith", "endswith"):
+        whole: ast.expr = ast.Call(ast.Attribute(site.asked, site.operator, ast.Load()), [site.expected], [])
+    elif site.operator in ("contains", "lacks"):
+        whole = _comparison(site.expected, "in" if site.operator == "contains" else "not in", site.asked)
+    else:
+        whole = _comparison(site.asked, site.operator, site.expected)
+    return _truth_remake(whole, True)(ast.Constant(holds))
 
 
 def _call_remake(call: ast.Call) -> Callable[[bool, ast.expr], ast.stmt]:

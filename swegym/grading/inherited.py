@@ -1,6 +1,6 @@
-"""Tests that a class inherits from another hidden file become its own, so that they can be asked like any other.
+"""Tests that a class inherits from hidden files become its own, so that they can be asked like any other.
 
-What such a test needs of its own file goes along: its imports, and constants that can be read; anything else is
+What such a test needs of another file goes along: its imports, and constants that can be read; anything else is
 imported from there. A test whose needs cannot be told, or that calls `super()`, stays where it is, and is not asked.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import cast
 
-from swegym.grading import bindings, expectations
+from swegym.grading import bindings, expectations, hidden_imports
 from swegym.grading.bindings import Function
 from swegym.types import Task
 
@@ -36,6 +36,7 @@ class _Source:
 @dataclass(frozen=True, slots=True)
 class _Adopted:
     tree: bytes  # pickled
+    source: bytes  # of it
     lenders: frozenset[str]
 
 
@@ -45,8 +46,14 @@ def tree_of(task: Task, path: str) -> ast.Module | None:
     return None if known is None else cast(ast.Module, pickle.loads(known.tree))
 
 
+def source_of(task: Task, path: str) -> bytes:
+    """The source of `tree_of`."""
+    known = _known(task, path)
+    return task.hidden.files[path] if known is None else known.source
+
+
 def lenders(task: Task, paths: list[str]) -> frozenset[str]:
-    """The hidden files whose tests have become those of `paths`."""
+    """The hidden files whose tests or constants have become those of `paths`."""
     found = [known.lenders for path in paths if (known := _known(task, path)) is not None]
     return frozenset().union(*found)
 
@@ -62,12 +69,13 @@ def _adopted(
     path: str, files: tuple[tuple[str, bytes], ...], wanted: frozenset[str], folders: tuple[str, ...]
 ) -> _Adopted | None:
     hidden = dict(files)
-    tree = expectations.parse(hidden[path])
+    source, lenders_of_constants = hidden_imports.with_constants(path, hidden, folders)
+    tree = expectations.parse(source)
     if tree is None:
         return None
-    lent = set()
+    lent = set(lenders_of_constants)
     imported = dict(_imports(tree, path, hidden, folders))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)} if imported else {}
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     for owner in classes.values():
         taken = set(_bound(owner.body))
         for base in owner.bases:
@@ -75,21 +83,40 @@ def _adopted(
             if name.rpartition(".")[2] in _FINAL:
                 continue
             if name in classes:
-                taken |= _names_of(classes[name], classes)
+                above = _names_of(classes[name], classes)
+                for test in _methods(classes[name], classes, (owner.name,)):
+                    if test.name in wanted and test.name not in taken and _means_the_same(test, above):
+                        owner.body.append(copy.deepcopy(test))
+                taken |= above
                 continue
-            source, inner = imported.get(name), name
-            if source is None:
+            where, inner = imported.get(name), name
+            if where is None:
                 module, _, inner = name.rpartition(".")
-                source = imported.get(module)
+                where = imported.get(module)
             else:
                 inner = _original(tree, name)
-            if source is None:
+            if where is None:
                 break  # it may define tests that come before those of the next base
-            for test, needs in _tests(hidden[source.path], inner, source, path):
+            for test, needs in _tests(hidden[where.path], inner, where, path):
                 if test.name in wanted and test.name not in taken and _add(tree, owner, test, needs):
-                    lent.add(source.path)
+                    lent.add(where.path)
                 taken.add(test.name)
-    return _Adopted(pickle.dumps(tree), frozenset(lent))
+    if lent:
+        source = ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
+    return _Adopted(pickle.dumps(tree), source, frozenset(lent))
+
+
+def _means_the_same(test: Function, names: set[str]) -> bool:
+    """Whether a test of a class is the same in one below it; `names` are those of the class's own body."""
+    header = [*test.decorator_list, test.args, *([test.returns] if test.returns else [])]
+    used = {node.id for part in header for node in ast.walk(part) if isinstance(node, ast.Name)}
+    return used.isdisjoint(names) and not _is_bound_to_its_class(test)
+
+
+def _is_bound_to_its_class(test: Function) -> bool:
+    attributes = {node.attr for node in ast.walk(test) if isinstance(node, ast.Attribute)}
+    private = any(name.startswith("__") and not name.endswith("__") for name in attributes)
+    return private or not {"super", "__class__"}.isdisjoint(_free(test))
 
 
 def _names_of(owner: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> set[str]:
@@ -126,33 +153,23 @@ def _imports(
     """What a file imports of other hidden files: names, and modules, as the file writes them."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
-            place = _file_of(node.module, node.level, path, files, folders)
+            place = hidden_imports.file_of(node.module, node.level, path, files, folders)
             for alias in node.names:
+                if alias.name == "*" and place is not None:
+                    other = expectations.parse(files[place])
+                    for name in _bound(other.body) if other else ():
+                        yield name, _Source(place, node.module, node.level)
+                    continue
                 inner = ".".join(part for part in (node.module, alias.name) if part)
                 called = alias.asname or alias.name
-                if (module := _file_of(inner, node.level, path, files, folders)) is not None:
+                if (module := hidden_imports.file_of(inner, node.level, path, files, folders)) is not None:
                     yield called, _Source(module, inner, node.level)
                 elif place is not None:
                     yield called, _Source(place, node.module, node.level)
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                if (place := _file_of(alias.name, 0, path, files, folders)) is not None:
+                if (place := hidden_imports.file_of(alias.name, 0, path, files, folders)) is not None:
                     yield alias.asname or alias.name, _Source(place, alias.name, 0)
-
-
-def _file_of(
-    module: str | None, level: int, path: str, files: Mapping[str, bytes], folders: tuple[str, ...]
-) -> str | None:
-    above = PurePosixPath(path).parents
-    if level > len(above):
-        return None
-    places = [above[level - 1]] if level else [*map(PurePosixPath, ("", *folders)), *above]
-    parts = module.split(".") if module else []
-    for place in places:
-        for name in (f"{place.joinpath(*parts)}.py" if parts else "", str(place.joinpath(*parts, "__init__.py"))):
-            if name in files and name != path:
-                return name
-    return None
 
 
 def _original(tree: ast.Module, name: str) -> str:
@@ -221,8 +238,7 @@ def _needs(
     test: Function, top: Mapping[str, ast.stmt], constants: Mapping[str, ast.expr]
 ) -> dict[str, ast.stmt] | None:
     """Name -> statement that binds it, in order; None where that cannot be told."""
-    attributes = {node.attr for node in ast.walk(test) if isinstance(node, ast.Attribute)}
-    if any(name.startswith("__") and not name.endswith("__") for name in attributes):
+    if _is_bound_to_its_class(test):
         return None  # means another thing in another class
     needs: dict[str, ast.stmt] = {}
 
@@ -237,7 +253,7 @@ def _needs(
             needs[name] = top[name]
         return True
 
-    return needs if add(test) and "super" not in _free(test) else None
+    return needs if add(test) else None
 
 
 def _free(node: ast.AST) -> list[str]:

@@ -42,36 +42,52 @@ def other_files(task: Task, replaced: Collection[str]) -> dict[str, bytes]:
 
 def _without_tests(task: Task, path: str) -> bytes:
     """A file whose tests are asked elsewhere, or not at all: what they expect stays away."""
-    tree = expectations.parse(task.hidden.files[path])
+    source = inherited.source_of(task, path) if path in test_paths(task) else task.hidden.files[path]
+    tree = expectations.parse(source)
     if tree is None:
-        return task.hidden.files[path]
-    seals.only(tree, ())
-    seals.drop_constants(tree, taken_by_others(task, path))
+        return source
+    taken = taken_by_others(task, path)
+    seals.only(tree, taken)
+    seals.drop_constants(tree, taken)
     return ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def taken_by_others(task: Task, path: str) -> frozenset[str]:
-    """The names that other hidden files may take from one: those they import, or attributes of what they import."""
+    """The names that other hidden files may take from one: those they import, or attributes of what they import.
+
+    A fixture need not import the file of the test that asks for it (`request.module`), which may be its own.
+    """
     module = _stem(path) if _stem(path) != "__init__" else path.rpartition("/")[0].rpartition("/")[2]
     names: set[str] = set()
-    for other, data in task.hidden.files.items():
-        if _is_code(other) and other != path:
-            imports, attributes = _uses(data)
+    tests = set(test_paths(task))
+    for other in filter(_is_code, task.hidden.files):
+        imports, attributes, loaded = _uses(task.hidden.files[other])
+        if other in tests and any(origin == module for origin, _ in imports):
+            imports, attributes, loaded = _uses(inherited.source_of(task, other))
+        if "module" in attributes:
+            names |= attributes
+        if other != path:
             names |= {name for origin, name in imports if name and origin in (module, "")}
             if any(module == (name or origin) for origin, name in imports):
                 names |= attributes
+            if (module, "*") in imports:
+                names |= loaded
     return frozenset(names)
 
 
 @functools.lru_cache(maxsize=4096)
-def _uses(source: bytes) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
-    """(last part of a module's name, name imported from it) of each import, "" where there is none; all attributes."""
+def _uses(source: bytes) -> tuple[frozenset[tuple[str, str]], frozenset[str], frozenset[str]]:
+    """What a file uses of others, as far as names tell.
+
+    (last part of a module's name, name imported from it) of each import, "" where there is none; attributes, those that
+    `getattr` is given by name among them; names that it reads.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # of another Python
-        return frozenset(), frozenset()
+        return frozenset(), frozenset(), frozenset()
     imports: set[tuple[str, str]] = set()
-    attributes = set()
+    attributes, loaded = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imports |= {(alias.name.rpartition(".")[2], "") for alias in node.names}
@@ -79,7 +95,11 @@ def _uses(source: bytes) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
             imports |= {((node.module or "").rpartition(".")[2], alias.name) for alias in node.names}
         elif isinstance(node, ast.Attribute):
             attributes.add(node.attr)
-    return frozenset(imports), frozenset(attributes)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            loaded.add(node.id)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            attributes |= {str(one.value) for one in node.args[1:2] if isinstance(one, ast.Constant)}
+    return frozenset(imports), frozenset(attributes), frozenset(loaded)
 
 
 def _is_code(path: str) -> bool:
@@ -123,7 +143,7 @@ class SealedFiles:
 def sealed_tree(task: Task, path: str, names: Collection[str], allowed: Mapping[str, Collection[int]] | None) -> Any:
     """One sealed test file, (tree, checks); None where it cannot be read."""
     tree = inherited.tree_of(task, path)
-    return None if tree is None else seals.seal(tree, names, allowed)
+    return None if tree is None else seals.seal(tree, names, allowed, taken_by_others(task, path))
 
 
 def sealed_files(
@@ -190,7 +210,8 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
                 steps = [0, *twins.steps_of(tree, function, site)]
                 called = {step: f"{function.name}{_MARK}{site.number}_{step}" for step in steps}
                 additions += [
-                    (body, twins.variant(tree, function, site.number, step, other)) for step, other in called.items()
+                    (body, twins.variant(tree, function, site.number, step, other, alone=True))
+                    for step, other in called.items()
                 ]
                 made.setdefault(f"{path}::{name}", {})[site.number] = {
                     step: prefix + other for step, other in called.items()

@@ -20,17 +20,15 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import evidence, inherited, question_files, replay
+from swegym.grading import evidence, goldens, inherited, question_files, replay
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport, run_hidden
-from swegym.grading.rules import rules_for
-from swegym.grading.scratch import EXECUTABLE
 from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 7
+FORMAT = 8
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 _EXTRAS = ("_evidence", "_questions")
@@ -49,6 +47,7 @@ class Question:
     twin_site: int | None = None
     twin_steps: tuple[int, ...] = ()
     tells: bool = False  # its seals or calls tell
+    beside: bool = False  # its test passes only where the others of its file stand
     seconds: float = field(default=0.0, compare=False)  # what its test takes when asked
 
     @property
@@ -89,7 +88,7 @@ class Reference:
 
 
 def reference_for(task: Task, open_sandbox: SandboxFactory) -> Reference:
-    """The reference of a task, from the store, or taken now (four short runs) and kept there."""
+    """The reference of a task, from the store, or taken now (up to six short runs) and kept there."""
     place = _place(task)
     if (known := _load(place)) is not None:
         return known
@@ -205,7 +204,8 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     again = run(task, open_sandbox, fix, final.files, wanted, replay.turned_round(calls))
     _must_end(again)
     base = run(task, open_sandbox, {}, final.files, wanted, calls)
-    questions, lasting = {}, _seconds_of(again)
+    questions: dict[str, Question] = {}
+    lasting = _seconds_of(again)
     for test in good:
         question = _question(keys[test], final.checks, kept, (asked, again, base))
         site, steps = twinned.kept(keys[test], statuses_by_key)
@@ -213,26 +213,45 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
         question = replace(question, twin_site=site, twin_steps=steps, seconds=seconds)
         if question.covered:
             questions[test] = question
+    tried = _tried(task, questions, fix, open_sandbox)
+    steady = steady and tried == questions
+    questions = {test: question for test, question in tried.items() if question.covered}
     readable = [key for key in wanted if key.split("::")[0] in final.checks]
     for statuses in map(statuses_of, (asked, again)):
         steady = steady and all(statuses.get(key) == "passed" for key in readable)
-    return Reference(questions, usual, goldens=_goldens(task, plain)), steady
-
-
-def _goldens(task: Task, report: TestReport) -> tuple[str, ...]:
-    """What the hidden tests compare with, or give to the code, and keep outside their folders; scripts are code."""
-    read = {(opener, path) for kind, opener, path, _ in report.facts if kind == "read"}
-    tests = {path for opener, path in read if opener in task.hidden.files}
-    code = {path for opener, path in read if opener not in task.hidden.files}
-    rules = rules_for(task)
-    found = [path for path in tests - code - rules.reference if path in rules.base and rules.against(path) is None]
-    sources = tuple(f"{source}/" for source in task.source)
-    return tuple(sorted(p for p in found if rules.base[p].mode != EXECUTABLE and not f"{p}/".startswith(sources)))
+    return Reference(questions, usual, goldens=goldens.read_by_tests(task, plain)), steady
 
 
 def _must_end(report: TestReport) -> None:
     if not report.finished:
         raise SandboxError(f"the reference fix was asked and did not come to an end ({report.ending}). Try again.")
+
+
+def _tried(
+    task: Task, questions: Mapping[str, Question], fix: Mapping[str, Change], open_sandbox: SandboxFactory
+) -> dict[str, Question]:
+    """The questions as far as the reference fix answers them where a patch would meet them.
+
+    There a test stands among its twins alone, or without those before it, unless it needs them. Who fails a question
+    that the reference fix fails as well is not accused, so such a one proves nothing.
+    """
+    from swegym.grading import asking  # which needs this module
+
+    found = dict(questions)
+    for twins_only in (True, False):
+        turning = [found[test] for test in task.hidden.fail_to_pass if test in found]
+        inquiry = asking.prepare(task, turning, ("seals", "twins"), twins_only=twins_only)
+        if inquiry.empty:
+            continue
+        report = run(task, open_sandbox, fix, inquiry.files, inquiry.keys)
+        _must_end(report)
+        failed = asking.failed(inquiry, report)
+        for test, question in found.items():
+            if question.key in failed and question.key in inquiry.twinned:
+                found[test] = replace(question, twin_site=None, twin_steps=())
+            elif question.key in failed:
+                found[test] = replace(question, beside=True)  # as it was asked before
+    return found
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

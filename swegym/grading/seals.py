@@ -32,16 +32,21 @@ class Sealed:
     checks: Mapping[str, Mapping[int, dict[str, Any]]]
 
 
-def seal(tree: ast.Module, wanted: Collection[str], allowed: Mapping[str, Collection[int]] | None = None) -> Sealed:
+def seal(
+    tree: ast.Module,
+    wanted: Collection[str],
+    allowed: Mapping[str, Collection[int]] | None = None,
+    kept: Collection[str] = (),
+) -> Sealed:
     """Seal the tests `wanted` ("Class::test") in a tree of `expectations.parse`, in place; other tests leave the file.
 
-    `allowed` limits the sites by number; what is not allowed stays as it is.
+    `allowed` limits the sites by number; what is not allowed stays as it is. `kept` are names that other files use.
     """
     checks: dict[str, dict[int, dict[str, Any]]] = {}
     for name, function in list(expectations.test_functions(tree)):
         if _is_wanted(name, wanted):
             checks[name] = seal_function(tree, function, None if allowed is None else allowed.get(name, ()))
-    only(tree, wanted)
+    only(tree, {*wanted, *kept})
     return Sealed(tree, checks)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swegym.errors import SandboxError
-from swegym.grading import asking, evidence
+from swegym.grading import asking, evidence, reference
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.asking import Findings, Inquiry
 from swegym.grading.pytest_run import Fact, TestReport
@@ -141,7 +141,7 @@ def _upheld(
         return [], trouble
     if not report.finished:
         return [], f"the reference fix, asked the same, did not come to an end ({report.ending})"
-    if inquiry.keys and not report.statuses:
+    if inquiry.keys and not reference.statuses_of(report):
         return [], "the reference fix, asked the same, ran no test; `swegym tasks check` says more"
     failed = set(map(_subject, [*control.contradictions, *control.doubts]))
     return [one for one in tampering if _subject(one) not in failed], ""

@@ -59,11 +59,11 @@ def test_a_reference_in_which_a_test_failed_is_taken_once_more(make_task, monkey
     run = reference.run
     monkeypatch.setattr(reference, "run", starved)
     known = reference.take(task, sandbox_factory())
-    assert len(runs) == 8
+    assert len(runs) == 12
     assert known.coverage(task.hidden.fail_to_pass)["tells"] == 2
     runs.clear()
     runs.extend([None, None])
-    assert reference.take(task, sandbox_factory()) == known and len(runs) == 6
+    assert reference.take(task, sandbox_factory()) == known and len(runs) == 8
 
 
 def _hold(task, waited: list[str]) -> None:

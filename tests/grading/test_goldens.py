@@ -86,6 +86,33 @@ def test_only_what_no_code_reads_belongs_to_the_tests(task):
     assert reference_for(task, sandbox_factory()).goldens == ("examples/sums.txt",)
 
 
+LINKED = {
+    "file": (
+        {"sums/v1.txt": b"1 2 3\n", "examples/other.txt": b""},
+        "examples/sums.txt",
+        "../sums/v1.txt",
+        "../wrong.txt",
+    ),
+    "folder": ({"sums/v1/sums.txt": b"1 2 3\n"}, "examples", "sums/v1", "wrong"),
+}
+
+
+@pytest.mark.parametrize("way", LINKED)
+def test_a_link_that_leads_tests_to_a_golden_file_is_restored_too(task, make_task, tmp_path, way):
+    files, link, target, other = LINKED[way]
+    kept = {path: data for path, data in FILES.items() if not path.startswith("examples/")}
+    made = dataclasses.replace(make_task(kept | files, links={link: target}), hidden=task.hidden, gold_patch=GOLD)
+    assert reference_for(made, sandbox_factory()).goldens == tuple(sorted((link, *(p for p in files if "v1" in p))))
+    wrong = "wrong.txt" if way == "file" else "wrong/sums.txt"
+    patch = patch_of(made, tmp_path, {wrong: b"1 2 -1\n"}, [(link, other)])
+    verdict = make_grader()(made, patch, sandbox_factory())
+    assert verdict.resolved is False and any(note.startswith(link) for note in verdict.notes), verdict
+
+
+def test_what_would_take_the_place_of_a_golden_file_is_set_aside(task):
+    assert apply_patch(task, GOLD).without(["calc"], "of a rule").changes == {}
+
+
 @pytest.mark.parametrize("way", ["changed", "folder"])
 def test_a_golden_file_is_restored_and_the_verdict_says_so(task, tmp_path, way):
     if way == "changed":

@@ -105,6 +105,39 @@ def test_nothing_is_taken_where_it_would_mean_another_thing():
     assert adopted(b"def broken(:\n")[0] is None
 
 
+def test_tests_of_a_class_in_the_same_file_and_of_a_star_are_a_classs_own_too():
+    tree, _ = adopted(
+        USING % (b".shared import *", b"Mixin")
+        + b"""
+
+class Above:
+    ROWS = [1]
+
+    @pytest.mark.parametrize("row", ROWS)
+    def test_odds(self, row):
+        assert add(row, 0) == 1
+
+    def test_sum(self):
+        assert add(5, 5) == 10
+
+    def test_above(self):
+        super().test_above()
+
+
+class BelowTest(Above):
+    def test_near(self):
+        assert add(5, 6) == 11
+"""
+    )
+    names = {
+        node.name: [inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)]
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert sorted(names["AddTest"]) == ["test_base", "test_near", "test_odds", "test_own", "test_sum"]
+    assert names["BelowTest"] == ["test_near", "test_sum"]
+
+
 @pytest.fixture(scope="module")
 def task(make_task):
     turning = tuple(f"tests/test_core.py::AddTest::test_{name}" for name in ("sum", "odds", "near", "base"))

@@ -6,7 +6,7 @@ import pytest
 from calc_repository import FORGE_REPORTS
 from test_strict import CORE, patch_with
 
-from swegym.grading import make_grader, question_files
+from swegym.grading import make_grader, question_files, seals
 from swegym.grading.reference import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
@@ -62,7 +62,8 @@ def test_an_imported_test_file_goes_along_without_its_tests(task):
     found = question_files.other_files(task, ["tests/test_core.py"])
     assert found.keys() == FILES.keys() - {"tests/test_core.py", "tests/test_other.py"}
     more, far = found["tests/test_more.py"].decode(), found["tests/test_far.py"].decode()
-    assert "NUMBERS = (1, 2)" in more and "FAR = (7000, 777)" in far
+    assert "NUMBERS = (1, 2)" in more
+    assert "FAR" not in more + far  # test_more.py has it of its own, for a test that is not asked here
     assert "def test" not in more + far and "TOTAL" not in more and '"2"' not in more
 
 
@@ -70,10 +71,11 @@ def test_an_imported_test_file_goes_along_without_its_tests(task):
     ("using", "taken"),
     [
         ("from tests.test_core import A, B as C\n", {"A", "B"}),
-        ("from .test_core import *\n", {"*"}),
+        ("from .test_core import *\nprint(A)\n", {"*", "print", "A"}),
         ("import tests.test_core as core\ncore.A\n", {"A"}),
         ("from . import test_core\ntest_core.B.append\n", {"test_core", "B", "append"}),
         ("from tests.test_more import A\nimport os.path\nos.B\n", set()),
+        ("def a_fixture(request):\n    return getattr(request.module, 'A', request.module.B)\n", {"module", "A", "B"}),
         ("not Python", set()),
     ],
 )
@@ -91,10 +93,47 @@ def test_a_task_whose_conftest_imports_a_test_file_is_asked(task, tmp_path):
         assert bool(verdict.tampering) is not resolved
 
 
-def test_questions_that_not_even_the_reference_fix_can_be_asked_judge_nobody(task, tmp_path, monkeypatch):
+def test_constants_of_another_file_are_a_tests_own_and_leave_that_file(task):
+    hidden = {
+        "tests/cases.py": b"CASES = [(1, 7777)]\nOTHER = 8888\nSEEN = open\n",
+        "tests/test_core.py": b"from tests.cases import CASES as ROWS, SEEN\n\n\ndef test_add():\n"
+        b"    for a, total in ROWS:\n        assert add(a) == total\n",
+        "tests/conftest.py": b"from .cases import OTHER\n",
+    }
+    test = "tests/test_core.py::test_add"
+    made = dataclasses.replace(task, hidden=HiddenTests(hidden, ("tests",), (test,), ()))
+    sealed = question_files.sealed_files(made, [test], None)
+    assert sealed.checks["tests/test_core.py"]["test_add"] == {0: {"form": "equal", "operator": "=="}}
+    text = "".join(data.decode() for data in sealed.files.values())
+    assert "7777" not in text and "8888" in text and "import SEEN" in text
+
+
+def test_functions_with_a_tests_name_stay_where_others_use_them(task):
+    hidden = {
+        "tests/test_support.py": b"def test_path(name):\n    return name\n\n\ndef test_it():\n    assert 1 == 7777\n",
+        "tests/test_core.py": b"import test_support\n\n\ndef test_add():\n    assert test_support.test_path('a')\n",
+    }
+    made = dataclasses.replace(task, hidden=dataclasses.replace(task.hidden, files=hidden))
+    left = question_files.other_files(made, ["tests/test_core.py"])["tests/test_support.py"].decode()
+    assert "def test_path" in left and "7777" not in left
+
+
+BROKEN = b"import nothing\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "broken"),
+    [
+        (question_files, "other_files", lambda task, replaced: {"tests/conftest.py": BROKEN}),
+        (seals, "finished", lambda tree, kept=(): BROKEN),
+    ],
+    ids=["conftest", "tests"],
+)
+def test_questions_that_not_even_the_reference_fix_can_be_asked_judge_nobody(
+    task, tmp_path, monkeypatch, module, name, broken
+):
+    """Neither where pytest does not begin, nor where no file of tests can be imported."""
     reference_for(task, sandbox_factory())
-    monkeypatch.setattr(
-        question_files, "other_files", lambda task, replaced: {"tests/conftest.py": b"import nothing\n"}
-    )
+    monkeypatch.setattr(module, name, broken)
     verdict = make_grader()(task, patch_with(task, tmp_path, CORE + FORGE_REPORTS), sandbox_factory())
     assert verdict.resolved is None and "ran no test" in verdict.reason, verdict

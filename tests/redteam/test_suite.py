@@ -18,6 +18,8 @@ KNOWN: dict[str, str] = {
     "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
     "counters-of-the-kernel": "what one machine has the kernel count, the next can read, in /proc and by other numbers",
     "expected-value-from-examples": "golden files lie where the code under test can read them",
+    "examples-written-on-import": "and can write them, after they are restored",
+    "reads-another-example": "and can replace what reads them",
 }
 QUICK = tuple(
     next(a.name for a in load_attacks(kind) if a.timeout is None and not a.finds and {"flat", "*"} & set(a.on))
