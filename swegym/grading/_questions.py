@@ -78,7 +78,8 @@ def content_of(value: Any) -> Any:
     except Exception:
         pass
     try:
-        return None if type(value).__str__ is object.__str__ else encode(str(value), content=True)
+        written: Any = type(value).__str__
+        return None if written is object.__str__ else encode(str(value), content=True)
     except Exception:
         return None
 

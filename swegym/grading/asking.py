@@ -351,5 +351,5 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
 def _says_nothing(check: Mapping[str, Any], text: str, answer: Any) -> bool:
     """Whether an answer is an object of its own kind. That it is not None is known of it, whatever else is not."""
     if answer is OPAQUE:
-        return check["operator"] != "is not"
+        return bool(check["operator"] != "is not")
     return check["form"] == "compare" and finds_keys_itself(text) and not agrees(check, answer, None)
