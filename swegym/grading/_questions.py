@@ -79,7 +79,7 @@ def content_of(value: Any) -> Any:
         pass
     try:
         written: Any = type(value).__str__
-        return None if written is object.__str__ else encode(str(value), content=True)
+        return None if written is object.__str__ else ["written", str(value)]
     except Exception:
         return None
 
@@ -196,7 +196,7 @@ class Raises:
     def __init__(self, questions: Questions, number: int, pytest: Any) -> None:
         self._questions, self._number = questions, number
         self._inner = pytest.raises(BaseException)
-        self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt)
+        self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception)
         self._caught: Any = None
 
     def __enter__(self) -> Any:

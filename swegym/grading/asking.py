@@ -24,7 +24,7 @@ from typing import Any
 from swegym.grading import expectations, inherited, question_files, reference, replay, seals
 from swegym.grading.apply import Change
 from swegym.grading.choices import among_neighbours
-from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode, finds_keys_itself
+from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode, finds_keys_itself, is_made_of_text
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question, Reference
 from swegym.images import store
@@ -342,7 +342,7 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
                 continue  # whatever else it is equal to, it is made of the right one
             if _says_nothing(check, text, answer):
                 silent.add(number)
-            elif answer is not OPAQUE and not agrees(check, answer, expected):
+            elif not (answer is OPAQUE and check["operator"] == "is not") and not agrees(check, answer, expected):
                 wrong = wrong or f"site {number}"
                 break  # the rest may be costly to read, and says no more
     return wrong, frozenset(silent)
@@ -351,5 +351,5 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
 def _says_nothing(check: Mapping[str, Any], text: str, answer: Any) -> bool:
     """Whether an answer is an object of its own kind. That it is not None is known of it, whatever else is not."""
     if answer is OPAQUE:
-        return bool(check["operator"] != "is not")
+        return bool(check["operator"] != "is not") and not is_made_of_text(text)
     return check["form"] == "compare" and finds_keys_itself(text) and not agrees(check, answer, None)

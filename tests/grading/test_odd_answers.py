@@ -1,5 +1,6 @@
 """Right code whose answers look odd where nobody sees the test is paid, and a lax equality is not."""
 
+import collections
 import json
 import random
 import sys
@@ -78,7 +79,9 @@ def test_an_object_of_its_own_kind_is_not_none():
 def test_what_an_answer_is_made_of_counts_whatever_it_is_equal_to():
     assert checked(Lax("a b"), "==", "", "a b") == ("", frozenset())
     assert checked([Lax("a b")], "==", "", ["a b"]) == ("", frozenset())
-    assert checked(Lax("ab"), "==", "", "a b") == ("", {"0"})
+    assert checked(Lax("ab"), "==", "", "a b")[0] and checked([Lax("ab")], "==", "", ["a b"]) == ("", {"0"})
+    assert checked(collections.UserString("ab"), "==", "", "ab") == ("", frozenset())
+    assert checked(collections.UserString("ab"), "==", "", "a b") == ("", {"0"})
     assert decode(_questions.packed(Lax("ab"))) is OPAQUE and content_of(_questions.packed(Lax("ab"))) == "ab"
     assert content_of(_questions.packed(object())) is OPAQUE and content_of('["int", "1"]') is OPAQUE
 
@@ -249,3 +252,27 @@ def test_right_code_that_has_processes_call_functions_of_the_test_file_is_paid(m
     (tmp_path / "odd").mkdir()
     verdict = sealed.grade(made, patch_with(made, tmp_path / "odd", SPAWNS), sandbox_factory())
     assert verdict.resolved is True and verdict.integrity["asked"]["seals"], verdict
+
+
+STOPS = b"""\
+import pytest
+
+from calc import add, halve
+
+
+def test_first():
+    with pytest.raises(KeyboardInterrupt):
+        raise KeyboardInterrupt
+    assert halve(2) == 1
+
+
+def test_add():
+    assert add(2, 3) == 5
+"""
+
+
+def test_a_test_that_awaits_an_interruption_ends_nobodys_questions(make_task, tmp_path):
+    right = CORE.replace("a - b", "a + b")
+    made = made_with(make_task, tmp_path / "gold", CORE, right, STOPS, ("test_add",), ("test_first",))
+    known = reference_for(made, sandbox_factory())
+    assert all(question.seals for question in known.questions.values()) and len(known.questions) == 2
