@@ -6,7 +6,7 @@ process, so whatever the code under test does here, it has to give the right ans
 not made up is not what this shows.
 
 Answers are plain values as JSON: [kind, content]. What is no plain value, or claims to be equal to things in a way of
-its own, is "opaque" and settled by other means.
+its own, is "opaque" and settled by other means; a dict that finds its keys in such a way is "keyed".
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ class Opaque(Exception):
     pass
 
 
-def encode(value: Any, depth: int = 0) -> Any:
-    """A plain value as JSON; of an instance of a subclass the plain value that it is made of."""
+def encode(value: Any, depth: int = 0, content: bool = False) -> Any:
+    """A plain value as JSON; of an instance of a subclass the plain value that it is made of.
+
+    With `content` also where the subclass is equal to things in a way of its own.
+    """
     if value is None:
         return ["none", None]
     base: Any = next((kind for kind in PLAIN if isinstance(value, kind)), None)
-    if base is None or depth > DEEPEST or not (type(value).__eq__ is base.__eq__ or type(value) in ORDINARY):
+    alike = type(value).__eq__ is getattr(base, "__eq__", None) or type(value) in ORDINARY
+    if base is None or depth > DEEPEST or not (alike or content):
         raise Opaque(type(value).__name__)
     if base is bool or base is int:
         return [base.__name__, str(int.__int__(value))]
@@ -48,20 +52,36 @@ def encode(value: Any, depth: int = 0) -> Any:
     if base in (bytes, bytearray):
         return [base.__name__, base64.b64encode(bytes(memoryview(value))).decode("ascii")]
     if base is dict:
-        pairs = [(encode(key, depth + 1), encode(item, depth + 1)) for key, item in dict.items(value)]
+        pairs = [(encode(key, depth + 1, content), encode(item, depth + 1, content)) for key, item in dict.items(value)]
         return ["dict", pairs]
-    inner = [encode(item, depth + 1) for item in base.__iter__(value)]
+    inner = [encode(item, depth + 1, content) for item in base.__iter__(value)]
     return [base.__name__, sorted(inner, key=json.dumps) if base in (set, frozenset) else inner]
 
 
 def packed(value: Any) -> str:
     try:
-        text = json.dumps(encode(value))
+        node = encode(value)
+        if isinstance(value, dict) and type(value).__contains__ is not dict.__contains__:
+            node = ["keyed", node]
     except Opaque as error:
-        return json.dumps(["opaque", str(error)])
+        node = ["opaque", str(error), content_of(value)]
     except Exception as error:  # code under test may answer with anything
-        return json.dumps(["opaque", type(error).__name__])
+        node = ["opaque", type(error).__name__]
+    text = json.dumps(node)
     return text if len(text) <= LARGEST else json.dumps(["opaque", "large"])
+
+
+def content_of(value: Any) -> Any:
+    """What an object that nobody can compare is made of, else how its class writes it; None for neither."""
+    try:
+        return encode(value, content=True)
+    except Exception:
+        pass
+    try:
+        written: Any = type(value).__str__
+        return None if written is object.__str__ else ["written", str(value)]
+    except Exception:
+        return None
 
 
 def install(pytest: Any, job: dict[str, Any], send: Any) -> Any:
@@ -86,6 +106,7 @@ class Questions:
         self._current = ""
         self._started = 0.0
         self._counts: dict[tuple[str, int], int] = {}
+        self._kinds: dict[int, tuple[type, list[str]]] = {}
 
     def begin(self) -> None:
         if self._calls and not self._calls_last:
@@ -153,6 +174,12 @@ class Questions:
         if self._counts[place] <= MOST_ANSWERS:
             self._send("answer", self._current, str(number), answer)
 
+    def names_of(self, kind: type) -> list[str]:
+        """As the function, which looks through all modules, once for each class."""
+        if id(kind) not in self._kinds:
+            self._kinds[id(kind)] = (kind, names_of(kind))
+        return self._kinds[id(kind)][1]
+
     def raises(self, number: int, *call: Any, **keywords: Any) -> Any:
         """As pytest.raises without a type: a context manager, or with a function the call. Nothing need raise."""
         context = Raises(self, number, self._pytest)
@@ -169,7 +196,7 @@ class Raises:
     def __init__(self, questions: Questions, number: int, pytest: Any) -> None:
         self._questions, self._number = questions, number
         self._inner = pytest.raises(BaseException)
-        self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt)
+        self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception)
         self._caught: Any = None
 
     def __enter__(self) -> Any:
@@ -186,13 +213,29 @@ class Raises:
     def __exit__(self, kind: Any, value: Any, trace: Any) -> Any:
         if kind is None or issubclass(kind, self._outcomes):
             return False
-        names = [entry.__module__ + "." + entry.__qualname__ for entry in kind.__mro__]
         try:
-            text = str(value)[:4_000]
+            texts = [str(value)[:4_000], noted(value)[:4_000]]
         except Exception:
-            text = ""
-        self._questions._answer(self._number, json.dumps(["raised", [names, text]]))
+            texts = ["", ""]
+        self._questions._answer(self._number, json.dumps(["raised", [self._questions.names_of(kind), *texts]]))
         return self._inner.__exit__(kind, value, trace)
+
+
+def names_of(kind: type) -> list[str]:
+    """The names of an exception's classes, the nearest first, and what modules call them besides: an old name, say."""
+    names = []
+    for entry in kind.__mro__:
+        names.append(entry.__module__ + "." + entry.__qualname__)
+        if entry.__module__ != "builtins":
+            modules = [module for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)]
+            others = {name for module in modules for name, value in list(vars(module).items()) if value is entry}
+            names += [entry.__module__ + "." + name for name in sorted(others - {entry.__name__})]
+    return names
+
+
+def noted(value: BaseException) -> str:
+    """The text of an exception with its notes, in which pytest looks for a pattern, too."""
+    return "\n".join([str(value), *getattr(value, "__notes__", ())])
 
 
 def key_of(item: Any) -> str:

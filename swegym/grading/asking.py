@@ -12,7 +12,9 @@ is tampering, or chance; so what chance can explain is asked once more before it
 from __future__ import annotations
 
 import ast
+import functools
 import heapq
+import itertools
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +24,7 @@ from typing import Any
 from swegym.grading import expectations, inherited, question_files, reference, replay, seals
 from swegym.grading.apply import Change
 from swegym.grading.choices import among_neighbours
-from swegym.grading.plain_values import OPAQUE, agrees, decode
+from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode, finds_keys_itself, is_made_of_text
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question, Reference
 from swegym.images import store
@@ -54,6 +56,7 @@ class Inquiry:
     among: Mapping[str, Mapping[str, list[Choice]]] = field(default_factory=dict)  # key -> site -> for each answer
     left: tuple[Question, ...] = ()  # to be asked among twins in another run: their function stands sealed in this one
     calls_last: bool = False  # after the tests, not before
+    apart: bool = False  # copies of one test in machines of their own: what one leaves behind meets no other
 
     @property
     def more(self) -> dict[str, Any]:
@@ -65,17 +68,26 @@ class Inquiry:
         return {"choices": choices, "calls_last": self.calls_last}
 
     @property
+    def parts(self) -> list[tuple[frozenset[str], Sequence[dict[str, Any]]]]:
+        """The tests and calls of each machine."""
+        if not (self.apart and self.twinned):
+            return [(self.keys, self.calls)]
+        rows = [frozenset(filter(None, row)) for row in itertools.zip_longest(*self.twinned.values())]
+        alone = self.keys.difference(*rows)
+        return [(rows[0] | alone, self.calls), *((row, ()) for row in rows[1:])]
+
+    @property
     def empty(self) -> bool:
         return not (self.keys or self.calls)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the answers say. `contradictions` count at once, `doubts` if they come again; `opaque` keys gave none."""
+    """What the answers say. `contradictions` count at once, `doubts` if they come again."""
 
     contradictions: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    opaque: tuple[str, ...] = ()
+    opaque: Mapping[str, frozenset[str]] = field(default_factory=dict)  # key -> sites that were answered opaquely
     asked: Mapping[str, int] = field(default_factory=dict)  # per layer, how many tests
 
 
@@ -247,9 +259,18 @@ def ask(
 ) -> tuple[Findings, TestReport]:
     """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
     with store.exclusive(reference.gate(task)):
-        facts = (inquiry.files, inquiry.keys, inquiry.calls)
-        report = reference.run(task, open_sandbox, changes, *facts, more=inquiry.more)
+        reports = [
+            reference.run(task, open_sandbox, changes, inquiry.files, *part, more=inquiry.more)
+            for part in inquiry.parts
+        ]
+    report = functools.reduce(_joined, reports)
     return read(inquiry, report), report
+
+
+def _joined(one: TestReport, other: TestReport) -> TestReport:
+    """The report of two runs; it ended as the first of them that did not come to its end."""
+    ended = other if one.finished else one
+    return replace(ended, statuses={**one.statuses, **other.statuses}, facts=one.facts + other.facts)
 
 
 def ask_in(task: Task, inquiry: Inquiry, sandbox: Sandbox) -> tuple[Findings, TestReport]:
@@ -263,13 +284,14 @@ def ask_in(task: Task, inquiry: Inquiry, sandbox: Sandbox) -> tuple[Findings, Te
 def read(inquiry: Inquiry, report: TestReport) -> Findings:
     """What the answers of one run say."""
     answers, statuses = reference.answers_of(report), reference.statuses_of(report)
-    contradictions, doubts, opaque = [], [], []
+    contradictions, doubts = [], []
+    opaque: dict[str, frozenset[str]] = {}
     for key, question in inquiry.sealed.items():
         among, given = inquiry.among.get(key, {}), answers.get(key, {})
         wrong, silent = _unlike({site: check for site, check in question.seals.items() if site not in among}, given)
         wrong = wrong or _unequal(among, given)
         if silent:
-            opaque.append(key)
+            opaque[key] = silent
         if claimed := _claimed(among, given):
             contradictions.append(
                 f"seals: {key} was reported to pass, but its answer is equal to a wrong one at {claimed}"
@@ -292,11 +314,11 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
         }
         wrong, silent = _unlike(checks, given)
         if silent:
-            opaque.append(key)
+            opaque[key] = opaque.get(key, frozenset()) | silent
         if wrong:
             doubts.append(f"replay: calls of {key} have other values than its expectations")
     counts = {"seals": len(inquiry.sealed), "twins": len(inquiry.twinned), "replay": len(inquiry.called)}
-    return Findings(tuple(contradictions), tuple(doubts), tuple(dict.fromkeys(opaque)), counts)
+    return Findings(tuple(contradictions), tuple(doubts), opaque, counts)
 
 
 def failed(inquiry: Inquiry, report: TestReport) -> frozenset[str]:
@@ -332,9 +354,9 @@ def _claimed(among: Mapping[str, list[Choice]], answers: Mapping[str, list[str]]
     return ""
 
 
-def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tuple[str, bool]:
-    """("site 3" or "", whether a site was answered opaquely): answers against those of the reference fix."""
-    wrong, silent = "", False
+def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tuple[str, frozenset[str]]:
+    """("site 3" or "", the sites that were answered opaquely): answers against those of the reference fix."""
+    wrong, silent = "", set()
     for number, check in checks.items():
         given, wanted = answers.get(number, []), check["answers"]
         if not given:
@@ -344,13 +366,22 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
         if not alike and len(given) != len(wanted):
             if set(wanted) != set(given):
                 wrong = wrong or f"site {number}, {len(given)} times instead of {len(wanted)}"
-            silent = True  # another number of answers, but no others: who sprays the few there are says nothing
+            silent.add(number)  # another number of answers, but no others: who sprays the few there are says nothing
             continue
         for place, text in enumerate(given[:_MOST_READ]):
             answer, expected = decode(text), decode(wanted[0 if alike else place])
-            if answer is OPAQUE:
-                silent = True
-            elif not agrees(check, answer, expected):
+            if answer is OPAQUE and agrees(check, content_of(text), expected):
+                continue  # whatever else it is equal to, it is made of the right one
+            if _says_nothing(check, text, answer):
+                silent.add(number)
+            elif not (answer is OPAQUE and check["operator"] == "is not") and not agrees(check, answer, expected):
                 wrong = wrong or f"site {number}"
                 break  # the rest may be costly to read, and says no more
-    return wrong, silent
+    return wrong, frozenset(silent)
+
+
+def _says_nothing(check: Mapping[str, Any], text: str, answer: Any) -> bool:
+    """Whether an answer is an object of its own kind. That it is not None is known of it, whatever else is not."""
+    if answer is OPAQUE:
+        return bool(check["operator"] != "is not") and not is_made_of_text(text)
+    return check["form"] == "compare" and finds_keys_itself(text) and not agrees(check, answer, None)

@@ -22,6 +22,7 @@ from swegym.grading.twins import STEPS, changed
 SHOWN = 16
 _SHOWN_OF_LONG, _LONG = 4, 4_000  # characters of a literal of which fewer are shown
 _PLACES = 3
+_LAX, _LAX_OF_LONG = 12, 3  # ways in which a lax equality might be lax
 _NEAR = 4  # values of one place, or letters
 _LETTERS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
 
@@ -51,8 +52,56 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
     if not others:
         return None
     order = [repr(value), *source.sample(list(others), min(len(others), most - 1))]
+    order += _lax(order, source, _LAX if most == SHOWN else _LAX_OF_LONG)
     source.shuffle(order)
     return order, [text == repr(value) for text in order]
+
+
+def _lax(order: list[str], source: random.Random, most: int) -> list[str]:
+    """The literals of what differs from each of these in case, blanks, punctuation, order or sign alone."""
+    values = [_value(ast.parse(text, mode="eval").body) for text in order]
+    letters = sorted({letter for text in _texts(values[0]) for letter in text if not letter.isalnum()})
+    ways: list[Edit] = [_with_sign, _turned_round, _with_text(str.swapcase), _with_text(" {} ".format)]
+    ways += [_with_text(functools.partial(_doubled, letter)) for letter in letters]
+    found = dict.fromkeys(repr(way(value)) for way in source.sample(ways, min(most, len(ways))) for value in values)
+    return [text for text in found if _value(ast.parse(text, mode="eval").body) not in values]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str | bytes):
+        return [value if isinstance(value, str) else value.decode("ascii", "surrogateescape")]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [text for part in parts for text in _texts(part)]
+
+
+def _with_text(change: Callable[[str], str]) -> Edit:
+    def edit(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return change(value.decode("ascii", "surrogateescape")).encode("ascii", "surrogateescape")
+        return change(value) if isinstance(value, str) else _inside(edit, value)
+
+    return edit
+
+
+def _with_sign(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return -value if number else _inside(_with_sign, value)
+
+
+def _turned_round(value: Any) -> Any:
+    inner = _inside(_turned_round, value)
+    return inner[::-1] if isinstance(inner, list | tuple) else inner
+
+
+def _inside(edit: Edit, value: Any) -> Any:
+    """A list, tuple or dict with its members changed; anything else as it is."""
+    if isinstance(value, dict):
+        return {key: edit(inner) for key, inner in value.items()}
+    return type(value)(map(edit, value)) if isinstance(value, list | tuple) else value
+
+
+def _doubled(letter: str, text: str) -> str:
+    return text.replace(letter, 2 * letter)
 
 
 def _value(node: ast.expr) -> Any:

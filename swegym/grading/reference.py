@@ -28,7 +28,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 8
+FORMAT = 9
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 _EXTRAS = ("_evidence", "_questions")

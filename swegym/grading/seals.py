@@ -22,6 +22,13 @@ from swegym.grading.plain_values import COMPARED
 
 _MODULE = "_swegym_questions"
 _ASK, _RAISES = "_swegym_ask", "_swegym_raises"
+# A process that code under test starts may import the file for a function of it, and cannot ask.
+_IMPORT = f"""
+try:
+    from {_MODULE} import ask as {_ASK}, raises as {_RAISES}
+except ImportError:
+    pass
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,7 @@ def finished(tree: ast.Module, kept: Collection[str] = ()) -> bytes:
         documents = index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if documents or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
             place = index + 1
-    names = [ast.alias("ask", _ASK), ast.alias("raises", _RAISES)]
-    tree.body.insert(place, ast.ImportFrom(_MODULE, names, 0))
+    tree.body[place:place] = ast.parse(_IMPORT).body
     return ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
 
 

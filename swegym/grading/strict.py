@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swegym.errors import SandboxError
@@ -39,7 +39,7 @@ class Asked:
     counts: dict[str, int] | None = None
     facts: tuple[Fact, ...] = ()
     trouble: str = ""
-    opaque: tuple[str, ...] = ()  # keys of tests whose answers nobody can compare
+    opaque: Mapping[str, frozenset[str]] = field(default_factory=dict)  # key -> sites whose answers nobody can compare
     left: tuple[Question, ...] = ()  # what is still to be asked among twins
 
 
@@ -49,7 +49,7 @@ class Plan:
 
     layers: Sequence[str]
     inquiry: Inquiry
-    again: Callable[[], Inquiry]  # the same questions, made anew, in an order that no state of the first can explain
+    again: Callable[[], Inquiry]  # the same questions, made anew, so that no state of the first can explain answers
 
 
 def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan:
@@ -59,7 +59,7 @@ def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan
 
 
 def _plan(layers: Sequence[str], make: Callable[[], Inquiry]) -> Plan:
-    return Plan(layers, make(), lambda: replace(make(), calls_last=True))
+    return Plan(layers, make(), lambda: replace(make(), calls_last=True, apart=True))
 
 
 def question(
@@ -79,7 +79,9 @@ def question(
     silent = [question for question in known.questions.values() if question.key in first.opaque]
     untold = [question for question in silent if question.tells and not question.twin_steps]
     if untold and "seals" in used:
-        untold = [question for question in untold if asking.choices_for(question).keys() != question.seals.keys()]
+        untold = [
+            question for question in untold if not first.opaque[question.key] <= asking.choices_for(question).keys()
+        ]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])

@@ -29,7 +29,7 @@ from swegym.grading import bindings, expectations, inherited, question_files, re
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.bindings import Function
 from swegym.grading.choices import among_neighbours
-from swegym.grading.plain_values import OPAQUE, agrees, decode
+from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode
 from swegym.grading.strength import MUTANTS, broken_fixes, passes
 from swegym.images import store
 from swegym.types import SandboxFactory, Task, Verdict
@@ -242,7 +242,9 @@ def _plain(text: str) -> bool:
 
 
 def _alike(text: str | None, wanted: str) -> bool:
-    return text is not None and agrees(_EQUAL, decode(text), decode(wanted))
+    given = OPAQUE if text is None else decode(text)
+    given = content_of(text) if text is not None and given is OPAQUE else given
+    return agrees(_EQUAL, given, decode(wanted))
 
 
 def _place(task: Task) -> Path:
@@ -326,5 +328,5 @@ def _equal_to_their_answers(
 
 def _of_its_own(text: str | None) -> bool:
     """Whether an answer is an object that nobody can compare, and no exception."""
-    kind, content = json.loads(text) if text is not None else ("none", None)
+    kind, content, *_ = json.loads(text) if text is not None else ("none", None)
     return bool(kind == "opaque" and not str(content).endswith(("Error", "Exception")))
