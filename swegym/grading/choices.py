@@ -34,9 +34,9 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
 
     None for what has no literal, an infinity, or no number, and for what has no neighbours.
     """
-    literal = ast.parse(repr(value), mode="eval").body
-    if any(isinstance(node, ast.Name) and node.id in ("inf", "nan") for node in ast.walk(literal)):
+    if not _has_literal(value):
         return None
+    literal = ast.parse(repr(value), mode="eval").body
     most = SHOWN if len(repr(value)) < _LONG else _SHOWN_OF_LONG
     others: dict[str, None] = {}
     combinations = list(itertools.product(*_places(literal, source)))[1:]
@@ -44,17 +44,22 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
         if len(others) == most - 1:
             break
         other = _value(_edited(literal, chosen))
-        if other != value:
+        if other != value and _has_literal(other):
             others[repr(other)] = None
     if not others:
         nodes = [changed(literal, step) or ast.Constant(step) for step in range(1, STEPS + 1)]
-        others = dict.fromkeys(repr(other) for other in map(_value, nodes) if other != value)
+        others = dict.fromkeys(repr(one) for one in map(_value, nodes) if one != value and _has_literal(one))
     if not others:
         return None
     order = [repr(value), *source.sample(list(others), min(len(others), most - 1))]
     order += _lax(order, source, _LAX if most == SHOWN else _LAX_OF_LONG)
     source.shuffle(order)
     return order, [text == repr(value) for text in order]
+
+
+def _has_literal(value: Any) -> bool:
+    names = (node.id for node in ast.walk(ast.parse(repr(value), mode="eval")) if isinstance(node, ast.Name))
+    return not {"inf", "nan"} & {*names}
 
 
 def _lax(order: list[str], source: random.Random, most: int) -> list[str]:

@@ -40,7 +40,7 @@ def test_the_solve_rate_rises(start, tmp_path):
     gains = []
     for seed in range(3):
         rates = solve_rates(start, tmp_path / f"seed-{seed}", seed)
-        assert 0.0 < max(rates[:2]) and rates[0] < 0.7, "a start that knows the tools and not the fixes"
+        assert max(rates[:2]) > 0.0 and rates[0] < 0.7, "a start that knows the tools and not the fixes"
         gains.append(statistics.fmean(rates[-2:]) - statistics.fmean(rates[:2]))
     assert statistics.fmean(gains) > 0.1, gains
     assert min(gains) > 0, gains

@@ -511,6 +511,7 @@ def test_a_value_stands_among_its_neighbours():
 
 @given(PLAIN)
 @example([2.0**55, -(2.0**55), "", *[False] * 5])
+@example(1.79e308)
 def test_every_plain_value_has_neighbours(value):
     literals, truths = choices.among_neighbours(value, random.Random(1)) or (["x", "y"], [True, False])
     assert sum(truths) == 1 < len(set(literals))
