@@ -28,7 +28,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 9
+FORMAT = 10
 MOST_ASKED = 200  # tests of one task that questions are made for
 _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 _EXTRAS = ("_evidence", "_questions")
@@ -88,7 +88,7 @@ class Reference:
 
 
 def reference_for(task: Task, open_sandbox: SandboxFactory) -> Reference:
-    """The reference of a task, from the store, or taken now (up to six short runs) and kept there."""
+    """The reference of a task, from the store, or taken now (five short runs) and kept there."""
     place = _place(task)
     if (known := _load(place)) is not None:
         return known
@@ -237,20 +237,19 @@ def _tried(
     """
     from swegym.grading import asking  # which needs this module
 
+    turning = [questions[test] for test in task.hidden.fail_to_pass if test in questions]
+    inquiry = asking.prepare(task, turning, ("seals", "twins"))
+    if inquiry.empty:
+        return dict(questions)
+    report = run(task, open_sandbox, fix, inquiry.files, inquiry.keys)
+    _must_end(report)
+    failed = asking.failed(inquiry, report)
     found = dict(questions)
-    for twins_only in (True, False):
-        turning = [found[test] for test in task.hidden.fail_to_pass if test in found]
-        inquiry = asking.prepare(task, turning, ("seals", "twins"), twins_only=twins_only)
-        if inquiry.empty:
-            continue
-        report = run(task, open_sandbox, fix, inquiry.files, inquiry.keys)
-        _must_end(report)
-        failed = asking.failed(inquiry, report)
-        for test, question in found.items():
-            if question.key in failed and question.key in inquiry.twinned:
-                found[test] = replace(question, twin_site=None, twin_steps=())
-            elif question.key in failed:
-                found[test] = replace(question, beside=True)  # as it was asked before
+    for test, question in questions.items():
+        if question.key in failed and question.key in inquiry.twinned:
+            found[test] = replace(question, twin_site=None, twin_steps=())
+        elif question.key in failed:
+            found[test] = replace(question, beside=True)  # as it was asked before
     return found
 
 

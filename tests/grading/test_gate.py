@@ -59,7 +59,7 @@ def test_a_reference_in_which_a_test_failed_is_taken_once_more(make_task, monkey
     run = reference.run
     monkeypatch.setattr(reference, "run", starved)
     known = reference.take(task, sandbox_factory())
-    assert len(runs) == 12
+    assert len(runs) == 10
     assert known.coverage(task.hidden.fail_to_pass)["tells"] == 2
     runs.clear()
     runs.extend([None, None])

@@ -41,11 +41,10 @@ def bookworm(bootstrap: None) -> Image:
     return built("debian-bookworm")
 
 
-@pytest.mark.parametrize(("suite", "version"), [("bullseye", "3.9"), ("trixie", "3.13")])
-def test_other_suites_bring_other_pythons(bootstrap: None, suite: str, version: str) -> None:
-    with open_sandbox(built(f"debian-{suite}")) as box:
+def test_another_suite_brings_another_python(bootstrap: None) -> None:
+    with open_sandbox(built("debian-bullseye")) as box:
         result = box.exec("python3 -c 'import ssl, sqlite3'; /opt/python/bin/python3 -V; git --version; ls -ld /bin")
-        assert result.text.startswith(f"Python {version}.") and "git version" in result.text, result.text
+        assert result.text.startswith("Python 3.9.") and "git version" in result.text, result.text
         assert result.text.strip().endswith("-> usr/bin")
 
 

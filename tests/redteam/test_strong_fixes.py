@@ -14,13 +14,12 @@ Grounds = dict[str, Task]
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_odd_fixes_satisfy_the_stronger_tests(grounds: Grounds) -> None:
-    """Only the stronger tests are run: that the others accept these fixes is what test_suite.py shows."""
+    """Every third fix, and only the stronger tests: that the others accept them is what test_suite.py shows."""
     task, open_sandbox = grounds["flat"], sandbox_factory()
     made = stronger.strengthen(task, open_sandbox, mutants=2)
     assert made.calls and made.held == made.survivors
     failed, patient = {}, reference.patient(task, task.tests.timeout)
-    for fix in load_fixes():
-        if {"flat", "*"} & set(fix.on):
-            patch = Ground(task).make(fix, open_sandbox).patch
-            failed[fix.name] = [call.expression for call in stronger.failing(patient, patch, made, open_sandbox)]
-    assert len(failed) > 20 and not any(failed.values()), failed
+    for fix in [fix for fix in load_fixes() if {"flat", "*"} & set(fix.on)][::3]:
+        patch = Ground(task).make(fix, open_sandbox).patch
+        failed[fix.name] = [call.expression for call in stronger.failing(patient, patch, made, open_sandbox)]
+    assert len(failed) > 8 and not any(failed.values()), failed

@@ -71,9 +71,10 @@ def demo() -> list[Task]:
 
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # eight whole checks, questions included
+@pytest.mark.timeout(900)  # whole checks, questions included
 def test_the_demo_tasks_are_sound(demo: list[Task]) -> None:
-    for task in demo:
+    """Some of them: `swegym tasks check demo` checks them all."""
+    for task in demo[::3]:
         health = check(task, open_sandbox, run_hidden, make_grader(), repeats=1)
         assert health.sound, (task.id, health.problems)
 
