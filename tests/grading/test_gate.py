@@ -63,7 +63,7 @@ def test_a_reference_in_which_a_test_failed_is_taken_once_more(make_task, monkey
     assert known.coverage(task.hidden.fail_to_pass)["tells"] == 2
     runs.clear()
     runs.extend([None, None])
-    assert reference.take(task, sandbox_factory()) == known and len(runs) == 8
+    assert reference.take(task, sandbox_factory()) == known and len(runs) == 7
 
 
 def _hold(task, waited: list[str]) -> None:
