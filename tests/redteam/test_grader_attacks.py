@@ -9,7 +9,7 @@ import pytest
 import tiny_set
 
 from swegym.errors import PatchError
-from swegym.grading import apply, apply_patch, make_grader
+from swegym.grading import apply, apply_patch, make_grader, pytest_run
 from swegym.grading.archive import BLOCK, read_archive
 from swegym.sandbox import Limits, sandbox_factory
 from swegym.types import HiddenTests, Task
@@ -125,7 +125,8 @@ BREAKERS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", BREAKERS.values(), ids=BREAKERS.keys())
-def test_breaking_the_run_is_the_agents_failure(task: Task, line: str) -> None:
+def test_breaking_the_run_is_the_agents_failure(task: Task, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest_run, "MARGIN", 8.0)
     more = line.count("\n")
     patch = patch_with(line, task).replace("@@ -1,5 +1,5 @@", f"@@ -1,5 +1,{5 + more} @@")
     short = dataclasses.replace(task, tests=dataclasses.replace(task.tests, timeout=6.0))
