@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from swegym.grading import apply_patch, sealed
-from swegym.grading.reference import reference_for, take
 from swegym.grading.strict import LAYERS
+from swegym.grading.taking import reference_for, take
 from swegym.grading.work_tree import write_tree
 from swegym.sandbox import sandbox_factory
 from swegym.tasks import load_task_set

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from swegym import SWEEnv
 from swegym.errors import SandboxUnavailable
-from swegym.grading.reference import reference_for
+from swegym.grading.taking import reference_for
 from swegym.rollout import RunConfig, collect
 from swegym.sandbox import docker_engine, open_sandbox, sandbox_factory, snapshots
 from swegym.tasks import load_task_set

@@ -46,10 +46,10 @@ class AppliedPatch:
         These do not count for a reason.
         """
         around = {*paths, *(parent for path in paths for parent in _parents(path))}
-        below = {path for path in self.changes if not set(paths).isdisjoint(_parents(path))}
-        dropped = sorted(self.changes.keys() & (around | below))
+        set_aside = frozenset(paths)
+        dropped = {path for path in self.changes if path in around or not set_aside.isdisjoint(_parents(path))}
         kept = {path: change for path, change in self.changes.items() if path not in dropped}
-        return AppliedPatch(kept, (*self.notes, *_notes(dict.fromkeys(dropped, reason))))
+        return AppliedPatch(kept, (*self.notes, *_notes(dict.fromkeys(sorted(dropped), reason))))
 
 
 def apply_patch(task: Task, patch: str) -> AppliedPatch:

@@ -11,7 +11,6 @@ is tampering, or chance; so what chance can explain is asked once more before it
 
 from __future__ import annotations
 
-import ast
 import functools
 import heapq
 import itertools
@@ -155,10 +154,10 @@ def prepare(
     twinned: dict[str, dict[str, int]] = {}
     keys = set(sealed)
     for path in sorted({question.path for question in (*sealed.values(), *twin_wanted.values())}):
-        tree, placed = _file(task, path, sealed, twin_wanted)
-        if tree is None:
+        source, placed = _file(task, path, sealed, twin_wanted)
+        if source is None:
             continue
-        files[path] = seals.finished(tree, question_files.taken_by_others(task, path))
+        files[path] = source
         for key in twin_wanted:
             base, bar, parameters = key.partition("|")
             copies = placed.get(base.removeprefix(f"{path}::"), {}) if base.startswith(f"{path}::") else {}
@@ -197,7 +196,7 @@ def prepare_among(task: Task, questions: Iterable[Question]) -> Inquiry:
 
 def _file(
     task: Task, path: str, sealed: Mapping[str, Question], twinned: Mapping[str, Question]
-) -> tuple[ast.Module | None, dict[str, dict[str, int]]]:
+) -> tuple[bytes | None, dict[str, dict[str, int]]]:
     """One test file with seals and twins in it, and where the twins are."""
     tree = inherited.tree_of(task, path)
     if tree is None:
@@ -213,12 +212,13 @@ def _file(
             steps = [step for step in before if step in question.twin_steps]
             chosen[question.name] = (question.twin_site, steps)
     by_name = {name: allowed.get(_bare(name), set()) for name, _ in expectations.test_functions(tree)}
-    seals.only(tree, {*allowed, *map(_bare, chosen), *question_files.taken_by_others(task, path)})
+    taken = question_files.taken_by_others(task, path)
+    seals.only(tree, {*allowed, *map(_bare, chosen), *taken})
     placed = question_files.add_twins(tree, chosen)
     for name, function in list(expectations.test_functions(tree)):
         if by_name.get(name):
             seals.seal_function(tree, function, by_name[name])
-    return tree, placed
+    return seals.finished(tree, taken), placed
 
 
 def _alike(wanted: Mapping[str, Question]) -> tuple[dict[str, Question], list[Question]]:

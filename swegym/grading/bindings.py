@@ -184,21 +184,21 @@ def name_rebindings(function: Function) -> None:
     own = [statement.targets for statement in function.body if isinstance(statement, ast.Assign)]
     bound = Counter(targets[0].id for targets in own if len(targets) == 1 and isinstance(targets[0], ast.Name))
     again = {name for name, count in bound.items() if count > 1}
-    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)] if again else []
+    if not again or _BY_NAME & {node.id for node in names}:
+        return
     stored = Counter(node.id for node in names if not isinstance(node.ctx, ast.Load))
     excluded = {argument.arg for argument in ast.walk(function) if isinstance(argument, ast.arg)}
-    for node in ast.walk(function) if again else ():
+    for node in ast.walk(function):
         excluded |= {text for field in _NAMING if isinstance(text := getattr(node, field, None), str)}
         if isinstance(node, ast.Global | ast.Nonlocal):
             excluded |= set(node.names)
         elif isinstance(node, Function | ast.Lambda) and node is not function:
             excluded |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    if _BY_NAME & {node.id for node in names}:
-        return
     again = {name for name in again - excluded if stored[name] == bound[name]}
     again -= {node.id.rpartition("_")[0] for node in names}  # a number behind it may be taken
     counts: Counter[str] = Counter()
-    for statement in function.body if again else ():
+    for statement in function.body:
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and node is not target and counts[node.id] > 1:

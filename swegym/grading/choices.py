@@ -36,7 +36,7 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
     """
     if not _has_literal(value):
         return None
-    literal = ast.parse(repr(value), mode="eval").body
+    literal = _parsed(repr(value))
     most = SHOWN if len(repr(value)) < _LONG else _SHOWN_OF_LONG
     others: dict[str, None] = {}
     combinations = list(itertools.product(*_places(literal, source)))[1:]
@@ -58,18 +58,18 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
 
 
 def _has_literal(value: Any) -> bool:
-    names = (node.id for node in ast.walk(ast.parse(repr(value), mode="eval")) if isinstance(node, ast.Name))
+    names = (node.id for node in ast.walk(_parsed(repr(value))) if isinstance(node, ast.Name))
     return not {"inf", "nan"} & {*names}
 
 
 def _lax(order: list[str], source: random.Random, most: int) -> list[str]:
     """The literals of what differs from each of these in case, blanks, punctuation, order or sign alone."""
-    values = [_value(ast.parse(text, mode="eval").body) for text in order]
+    values = [_value(_parsed(text)) for text in order]
     letters = sorted({letter for text in _texts(values[0]) for letter in text if not letter.isalnum()})
     ways: list[Edit] = [_with_sign, _turned_round, _with_text(str.swapcase), _with_text(" {} ".format)]
     ways += [_with_text(functools.partial(_doubled, letter)) for letter in letters]
     found = dict.fromkeys(repr(way(value)) for way in source.sample(ways, min(most, len(ways))) for value in values)
-    return [text for text in found if _value(ast.parse(text, mode="eval").body) not in values]
+    return [text for text in found if _value(_parsed(text)) not in values]
 
 
 def _texts(value: Any) -> list[str]:
@@ -107,6 +107,10 @@ def _inside(edit: Edit, value: Any) -> Any:
 
 def _doubled(letter: str, text: str) -> str:
     return text.replace(letter, 2 * letter)
+
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
 
 
 def _value(node: ast.expr) -> Any:

@@ -84,8 +84,8 @@ def _value(node: Any) -> Any:
 def content_of(text: str) -> Any:
     """What an answer is made of, or how it is written, that is an object nobody can compare; OPAQUE for none."""
     try:
-        kind, _, content = json.loads(text) if len(text) <= _LONGEST else ("", None, None)
-        return OPAQUE if kind != "opaque" or content is None else _value(content)
+        node = _content(text)
+        return OPAQUE if node is None else _value(node)
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
         return OPAQUE
 
@@ -93,10 +93,16 @@ def content_of(text: str) -> Any:
 def is_made_of_text(text: str) -> bool:
     """Whether an answer that nobody can compare is a text: whatever that is equal to, it reads as it does."""
     try:
-        kind, _, content = json.loads(text) if len(text) <= _LONGEST else ("", None, None)
-        return kind == "opaque" and content is not None and content[0] in ("str", "bytes")
+        node = _content(text)
+        return node is not None and node[0] in ("str", "bytes")
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
+
+
+def _content(text: str) -> Any:
+    """The encoded content of an opaque answer; None for none. Raises what reading damaged ones raises."""
+    kind, _, content = json.loads(text) if len(text) <= _LONGEST else ("", None, None)
+    return content if kind == "opaque" else None
 
 
 def finds_keys_itself(text: str) -> bool:

@@ -16,11 +16,7 @@ from swegym.grading import expectations, inherited, replay, seals, twins
 from swegym.types import Task
 
 MOST_TWINNED = 40  # test functions of one task that must turn from failing to passing and get twins
-
-
 OTHERS_TWINNED = 8  # and of those that must go on passing
-
-
 _MARK = "__swegym_"
 
 
@@ -62,15 +58,15 @@ def taken_by_others(task: Task, path: str) -> frozenset[str]:
     tests = set(test_paths(task))
     for other in filter(_is_code, task.hidden.files):
         imports, attributes, loaded = _uses(task.hidden.files[other])
-        if other in tests and any(origin == module for origin, _ in imports):
+        if other in tests and any(_last(origin) == module for origin, _ in imports):
             imports, attributes, loaded = _uses(inherited.source_of(task, other))
         if "module" in attributes:
             names |= attributes
         if other != path:
-            names |= {name for origin, name in imports if name and origin in (module, "")}
-            if any(module == (name or origin) for origin, name in imports):
+            names |= {name for origin, name in imports if name and _last(origin) in (module, "")}
+            if any(module == (name or _last(origin)) for origin, name in imports):
                 names |= attributes
-            if (module, "*") in imports:
+            if any(_last(origin) == module and name == "*" for origin, name in imports):
                 names |= loaded
     return frozenset(names)
 
@@ -79,8 +75,8 @@ def taken_by_others(task: Task, path: str) -> frozenset[str]:
 def _uses(source: bytes) -> tuple[frozenset[tuple[str, str]], frozenset[str], frozenset[str]]:
     """What a file uses of others, as far as names tell.
 
-    (last part of a module's name, name imported from it) of each import, "" where there is none; attributes, those that
-    `getattr` is given by name among them; names that it reads.
+    (module, name imported from it) of each import, "" where there is none; attributes, those that `getattr` is given by
+    name among them; names that it reads.
     """
     try:
         tree = ast.parse(source)
@@ -90,9 +86,9 @@ def _uses(source: bytes) -> tuple[frozenset[tuple[str, str]], frozenset[str], fr
     attributes, loaded = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            imports |= {(alias.name.rpartition(".")[2], "") for alias in node.names}
+            imports |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imports |= {((node.module or "").rpartition(".")[2], alias.name) for alias in node.names}
+            imports |= {(node.module or "", alias.name) for alias in node.names}
         elif isinstance(node, ast.Attribute):
             attributes.add(node.attr)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -106,30 +102,27 @@ def _is_code(path: str) -> bool:
     return path.endswith(".py")
 
 
+def _last(module: str) -> str:
+    return module.rpartition(".")[2]
+
+
 def _stem(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(".py")
 
 
 def _is_test_file(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+    return _is_code(path) and (_stem(path).startswith("test_") or _stem(path).endswith("_test"))
 
 
-@functools.lru_cache(maxsize=64)
 def _imported_names(source: bytes) -> frozenset[str]:
-    tree = expectations.parse(source)
-    names: set[str] = set()
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Import):
-            names |= {part for alias in node.names for part in alias.name.split(".")}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
-    return frozenset(names)
+    """The parts of the names of what a file imports."""
+    imports, _, _ = _uses(source)
+    return frozenset(part for origin, name in imports for part in (*origin.split("."), name))
 
 
 def test_paths(task: Task) -> list[str]:
     paths_ = dict.fromkeys(test.split("::")[0] for test in task.hidden.expected)
-    return [path for path in paths_ if path in task.hidden.files and path.endswith(".py")]
+    return [path for path in paths_ if path in task.hidden.files and _is_code(path)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +131,6 @@ class SealedFiles:
 
     files: dict[str, bytes]
     checks: dict[str, Mapping[str, Mapping[int, dict[str, Any]]]]
-
-
-def sealed_tree(task: Task, path: str, names: Collection[str], allowed: Mapping[str, Collection[int]] | None) -> Any:
-    """One sealed test file, (tree, checks); None where it cannot be read."""
-    tree = inherited.tree_of(task, path)
-    return None if tree is None else seals.seal(tree, names, allowed, taken_by_others(task, path))
 
 
 def sealed_files(
@@ -155,9 +142,11 @@ def sealed_files(
         names.setdefault(path, set()).add(rest.split("|", 1)[0])
     files, checks = {}, {}
     for path, found in names.items():
-        sealed = sealed_tree(task, path, found, None if allowed is None else allowed.get(path, {}))
-        if sealed is not None:
-            files[path], checks[path] = seals.finished(sealed.tree, taken_by_others(task, path)), sealed.checks
+        tree = inherited.tree_of(task, path)
+        if tree is not None:
+            taken = taken_by_others(task, path)
+            sealed = seals.seal(tree, found, None if allowed is None else allowed.get(path, {}), taken)
+            files[path], checks[path] = seals.finished(sealed.tree, taken), sealed.checks
     return SealedFiles({**other_files(task, files), **files}, checks)
 
 

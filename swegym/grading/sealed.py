@@ -25,7 +25,8 @@ from swegym.grading.ahead import Ahead, core_is_idle
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.listed_tests import by_pytest
 from swegym.grading.pytest_run import TestReport, run_hidden
-from swegym.grading.reference import Reference, gate, known_reference, reference_for
+from swegym.grading.reference import Reference, gate, known_reference
+from swegym.grading.taking import reference_for
 from swegym.grading.work_tree import TreeRefused, write_tree
 from swegym.images import store
 from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
@@ -87,7 +88,7 @@ def _asked(
     layers: Collection[str],
 ) -> Verdict:
     """The verdict of the tests, and where they all passed, of the questions."""
-    named = by_pytest(task)
+    named = by_pytest(task) if layers else task
     known = known_reference(named) if layers else None
     if known is not None:
         applied = applied.without(known.goldens, _GOLDEN)

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from swegym.types import Task
@@ -82,3 +82,29 @@ def write_tree(folder: Path, files: Mapping[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         path.chmod(0o755 if name.endswith(".sh") else 0o644)
+
+
+def patch_of(
+    task: Task,
+    folder: Path,
+    files: Mapping[str, bytes] | None = None,
+    *,
+    delete: Iterable[str] = (),
+    links: Mapping[str, str] | None = None,
+    executable: Iterable[str] = (),
+) -> str:
+    """A patch that deletes, writes and links, as git on another machine would make it, in `folder`/work."""
+    git(folder, "clone", "-q", str(task.pristine), "work")
+    work = folder / "work"
+    for name in delete:
+        (work / name).unlink()
+        if not any((work / name).parent.iterdir()):
+            (work / name).parent.rmdir()
+    write_tree(work, files or {})
+    for name, target in (links or {}).items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).symlink_to(target)
+    for name in executable:
+        (work / name).chmod(0o755)
+    git(work, "add", "-A", "-f")
+    return git(work, "diff", "--cached", "--binary", "HEAD").decode()

@@ -9,7 +9,7 @@ from calc_repository import FORGE_REPORTS
 
 from swegym.errors import SandboxError
 from swegym.grading import ahead, sealed
-from swegym.grading.reference import reference_for
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 
 

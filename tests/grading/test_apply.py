@@ -3,28 +3,12 @@
 import dataclasses
 
 import pytest
-from calc_repository import BASE, GOLD, git, write_tree
+from calc_repository import BASE, GOLD, git, patch_of
 
 from swegym.errors import PatchError, TaskError
 from swegym.grading import apply_patch
 from swegym.grading.links import leaves_tree
 from swegym.types import HiddenTests
-
-
-def patch_of(task, tmp_path, files=(), *, delete=(), links=(), executable=()):
-    """A patch that writes, deletes and links, as git on another machine would make it."""
-    git(tmp_path, "clone", "-q", str(task.pristine), "work")
-    work = tmp_path / "work"
-    for name in delete:
-        (work / name).unlink()
-    write_tree(work, dict(files))
-    for name, target in dict(links).items():
-        (work / name).parent.mkdir(parents=True, exist_ok=True)
-        (work / name).symlink_to(target)
-    for name in executable:
-        (work / name).chmod(0o755)
-    git(work, "add", "-A", "-f")
-    return git(work, "diff", "--cached", "--binary", "HEAD").decode()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ In-process forging by the package's own code (patching report classes from calc/
 """
 
 import pytest
-from calc_repository import GOLD, git, write_tree
+from calc_repository import GOLD, patch_of
 
 from swegym.grading import make_grader
 from swegym.sandbox import sandbox_factory
@@ -156,17 +156,7 @@ ATTACKS = {
 
 
 def patch_from(task, folder, files, deleted, links):
-    git(folder, "clone", "-q", str(task.pristine), "work")
-    work = folder / "work"
-    for name in deleted:
-        (work / name).unlink()
-        if not any((work / name).parent.iterdir()):
-            (work / name).parent.rmdir()
-    write_tree(work, files)
-    for name, target in links.items():
-        (work / name).symlink_to(target)
-    git(work, "add", "-A", "-f")
-    return git(work, "diff", "--cached", "--binary", "HEAD").decode()
+    return patch_of(task, folder, files, delete=deleted, links=links)
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())

@@ -5,7 +5,8 @@ import random
 from collections import Counter
 
 from swegym.grading import asking
-from swegym.grading.reference import Question, Reference, reference_for
+from swegym.grading.reference import Question, Reference
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 

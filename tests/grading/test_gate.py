@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from swegym.errors import SandboxError
-from swegym.grading import reference, sealed
+from swegym.grading import reference, sealed, taking
 from swegym.grading.pytest_run import TestReport
 from swegym.images import store
 from swegym.sandbox import sandbox_factory
@@ -42,7 +42,7 @@ def test_a_reference_that_ran_out_of_time_is_kept_for_nobody(make_task, monkeypa
     task = make_task(issue="busy", tests={"timeout": 7.0})
     monkeypatch.setattr(reference, "run", lambda *_, **__: TestReport({}, "", 28.0, "time"))
     with pytest.raises(SandboxError, match="did not come to an end"):
-        reference.reference_for(task, sandbox_factory())
+        taking.reference_for(task, sandbox_factory())
     assert reference.known_reference(task) is None
 
 
@@ -58,12 +58,12 @@ def test_a_reference_in_which_a_test_failed_is_taken_once_more(make_task, monkey
 
     run = reference.run
     monkeypatch.setattr(reference, "run", starved)
-    known = reference.take(task, sandbox_factory())
+    known = taking.take(task, sandbox_factory())
     assert len(runs) == 10
     assert known.coverage(task.hidden.fail_to_pass)["tells"] == 2
     runs.clear()
     runs.extend([None, None])
-    assert reference.take(task, sandbox_factory()) == known and len(runs) == 7
+    assert taking.take(task, sandbox_factory()) == known and len(runs) == 7
 
 
 def _hold(task, waited: list[str]) -> None:

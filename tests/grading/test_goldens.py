@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
-from calc_repository import BASE, git
+from calc_repository import BASE, patch_of
 
 from swegym.grading import apply_patch, make_grader
-from swegym.grading.reference import reference_for
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 
@@ -69,19 +69,6 @@ def task(make_task):
     return dataclasses.replace(make_task(FILES), hidden=hidden, gold_patch=GOLD)
 
 
-def patch_of(task, folder, files, links=()):
-    git(folder, "clone", "-q", str(task.pristine), "work")
-    for name, data in files.items():
-        path = folder / "work" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    for name, target in links:
-        git(folder / "work", "rm", "-rq", name)
-        (folder / "work" / name).symlink_to(target)
-    git(folder / "work", "add", "-A", "-f")
-    return git(folder / "work", "diff", "--cached", "HEAD").decode()
-
-
 def test_only_what_no_code_reads_belongs_to_the_tests(task):
     assert reference_for(task, sandbox_factory()).goldens == ("examples/sums.txt",)
 
@@ -104,7 +91,7 @@ def test_a_link_that_leads_tests_to_a_golden_file_is_restored_too(task, make_tas
     made = dataclasses.replace(make_task(kept | files, links={link: target}), hidden=task.hidden, gold_patch=GOLD)
     assert reference_for(made, sandbox_factory()).goldens == tuple(sorted((link, *(p for p in files if "v1" in p))))
     wrong = "wrong.txt" if way == "file" else "wrong/sums.txt"
-    patch = patch_of(made, tmp_path, {wrong: b"1 2 -1\n"}, [(link, other)])
+    patch = patch_of(made, tmp_path, {wrong: b"1 2 -1\n"}, delete=[link], links={link: other})
     verdict = make_grader()(made, patch, sandbox_factory())
     assert verdict.resolved is False and any(note.startswith(link) for note in verdict.notes), verdict
 
@@ -118,7 +105,8 @@ def test_a_golden_file_is_restored_and_the_verdict_says_so(task, tmp_path, way):
     if way == "changed":
         patch = patch_of(task, tmp_path, {"examples/sums.txt": b"1 2 -1\n", "README.md": b"x\n"})
     else:
-        patch = patch_of(task, tmp_path, {"wrong/sums.txt": b"1 2 -1\n"}, [("examples", "wrong")])
+        files = {"wrong/sums.txt": b"1 2 -1\n"}
+        patch = patch_of(task, tmp_path, files, delete=["examples/sums.txt"], links={"examples": "wrong"})
     verdict = make_grader()(task, patch, sandbox_factory())
     assert verdict.resolved is False and "test_sums failed" in verdict.reason, verdict
     assert any("examples" in note and "read it themselves" in note for note in verdict.notes), verdict.notes

@@ -2,13 +2,14 @@
 
 import ast
 import dataclasses
+import pickle
 
 import pytest
 from calc_repository import FORGE_REPORTS
 from test_strict import CORE, patch_with
 
 from swegym.grading import inherited, make_grader, question_files
-from swegym.grading.reference import reference_for
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 
@@ -71,7 +72,7 @@ def adopted(using, shared="tests/shared.py", path="tests/test_core.py"):
     files = ((path, using), (shared, SHARED))
     wanted = frozenset(f"test_{name}" for name in (*NAMES, "private", "above"))
     found = inherited._adopted(path, files, wanted, (".",))
-    return found and inherited.cast(ast.Module, inherited.pickle.loads(found.tree)), found and found.lenders
+    return found and pickle.loads(found.tree), found and found.lenders
 
 
 @pytest.mark.parametrize(

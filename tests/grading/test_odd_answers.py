@@ -11,7 +11,7 @@ from test_strict import CORE, made_with, patch_with
 
 from swegym.grading import _questions, asking, choices, sealed
 from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode
-from swegym.grading.reference import reference_for
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 
 

@@ -7,7 +7,7 @@ from calc_repository import FORGE_REPORTS
 from test_strict import CORE, patch_with
 
 from swegym.grading import make_grader, question_files, seals
-from swegym.grading.reference import reference_for
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 

@@ -3,11 +3,11 @@
 import dataclasses
 
 import pytest
-from calc_repository import BASE, FORGE_REPORTS, git, write_tree
+from calc_repository import BASE, FORGE_REPORTS, patch_of
 
 from swegym.grading import make_grader, sealed
-from swegym.grading.reference import reference_for
 from swegym.grading.strength import strength
+from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
 
@@ -120,10 +120,7 @@ def plain(make_task):
 
 
 def patch_with(task, folder, core):
-    git(folder, "clone", "-q", str(task.pristine), "work")
-    write_tree(folder / "work", {"calc/core.py": core.encode()})
-    git(folder / "work", "add", "-A", "-f")
-    return git(folder / "work", "diff", "--cached", "HEAD").decode()
+    return patch_of(task, folder, {"calc/core.py": core.encode()})
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
