@@ -155,14 +155,14 @@ def sweep() -> list[Path]:
         else:
             script.end_strays(str(lease.parent))
             script.clean(str(lease.parent))
-            swept.append(lease.parent)
+            swept += [] if lease.parent.exists() else [lease.parent]  # what cannot be ended now is tried again
         finally:
             os.close(descriptor)
     for folder in paths.machines().glob("[0-9]*-*"):
         # Without a lease: its owner was killed while making it, or while another thread still wrote to it.
         if not (folder / "lease").exists() and not Path("/proc", folder.name.partition("-")[0]).exists():
             script.clean(str(folder))
-            swept.append(folder)
+            swept += [] if folder.exists() else [folder]
     sweep_cgroups()
     swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), script.clean)]
     return swept

@@ -94,11 +94,12 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
                 if not kind:
                     return
                 with contextlib.suppress(OSError):  # a fork refused: the owner sees its pipes close
+                    this = os.getpid()
                     pid = os.fork()
                     if pid == 0:
                         signal.set_wakeup_fd(-1)
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                        run_child(kind, descriptors)
+                        run_child(kind, descriptors, this)
                     children.add(pid)
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -146,12 +147,20 @@ def wait_for_all(timeout: float = 10.0) -> None:
             return
 
 
-def end_strays(folder: str) -> None:
+def end_strays(folder: str, timeout: float = 5.0) -> None:
     """Kill what still uses a folder of machines: bubblewrap killed in its first milliseconds leaves its other half.
 
-    Found by the command line (bubblewrap itself) or the mounts (what it has become) that name the folder.
+    What is found may have forked before it was killed, so it is over when a look finds nothing.
     """
+    deadline = time.monotonic() + timeout
+    while kill_users(folder) and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def kill_users(folder: str) -> int:
+    """Kill the processes whose command line (bubblewrap) or mounts (what it has become) name the folder, and count."""
     name = os.path.basename(folder).encode()
+    killed = 0
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
@@ -163,7 +172,9 @@ def end_strays(folder: str) -> None:
                 with open(f"/proc/{entry}/{source}", "rb") as file:
                     if b"/machines/" + name + b"/" in file.read():
                         os.kill(int(entry), signal.SIGKILL)
+                        killed += 1
                         break
+    return killed
 
 
 def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -188,9 +199,12 @@ def reap() -> list[int]:
     return reaped
 
 
-def run_child(kind: bytes, descriptors: list[int]) -> None:
+def run_child(kind: bytes, descriptors: list[int], parent: int) -> None:
     """In a forked child: do one request and leave by _exit or exec, never by returning."""
     try:
+        # Bubblewrap says so itself, but late.
+        if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
+            os._exit(70)
         with open(descriptors[0], closefd=False) as file:
             request = json.load(file)
         if kind == b"o":
@@ -502,7 +516,8 @@ def clean(folder: str) -> None:
         for name in [*os.listdir(folder), "."]:
             with contextlib.suppress(OSError), open(os.path.join(folder, name, "cgroup")) as file:
                 groups += file.read().splitlines()
-        remove_groups(groups)  # before the folder that lists them: once that is gone, nobody would know of them
+        if not remove_groups(groups):
+            return  # once the folder that lists them is gone, nobody would know of them: the next sweep tries again
         with contextlib.suppress(RecursionError):  # a tree may be deeper than Python recurses
             shutil.rmtree(folder, onerror=unlock)
         if os.path.lexists(folder):
@@ -510,8 +525,11 @@ def clean(folder: str) -> None:
                 os.waitpid(os.posix_spawn(command[0], command, {}), 0)
 
 
-def remove_groups(groups: list[str], timeout: float = 5.0) -> None:
-    """Remove cgroups; the dead still count as members until their parents have waited for them."""
+def remove_groups(groups: list[str], timeout: float = 5.0) -> bool:
+    """Kill what is in cgroups and remove them; returns whether all are gone.
+
+    The dead still count as members until their parents have waited for them.
+    """
     deadline = time.monotonic() + timeout
     for group in groups:
         while os.path.isdir(group):
@@ -519,8 +537,14 @@ def remove_groups(groups: list[str], timeout: float = 5.0) -> None:
                 os.rmdir(group)
                 break
             if time.monotonic() > deadline:
-                return
+                return False
+            with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs")) as file:
+                for pid in map(int, file.read().split()):
+                    if pid > 0:  # 0 is one that is out of our sight
+                        with contextlib.suppress(OSError):
+                            os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
+    return True
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from swegym import paths
-from swegym.sandbox import open_sandbox, sweep
+from swegym.sandbox import open_sandbox, supervisor, sweep
+from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.types import Image
 
 OWNER = """
@@ -108,3 +109,25 @@ def test_a_forked_child_neither_uses_nor_ends_the_sandboxes_of_its_parent() -> N
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
         assert box.exec("true").exit_code == 0
+
+
+def test_what_got_away_from_a_sweep_is_killed_in_its_cgroup_and_listed_until_then(tmp_path: Path) -> None:
+    folder = tmp_path / "machines/1-dead"
+    folder.mkdir(parents=True)
+    group = make_cgroup(Limits(), folder / "cgroup")
+    if group is None:
+        pytest.skip("no cgroup may be made here")
+    with subprocess.Popen(["sleep", "7774"]) as straggler:  # names no folder, so only its cgroup tells of it
+        for entry in group.entries():
+            Path(entry).write_text(str(straggler.pid))
+        for place in group.folders:
+            (place / "below").mkdir()
+        supervisor.end_strays(str(folder))
+        assert straggler.poll() is None
+        assert not supervisor.remove_groups([str(place) for place in group.folders], timeout=0.1)
+        assert straggler.wait(timeout=5) == -signal.SIGKILL
+        for place in group.folders:
+            (place / "below").rmdir()
+        supervisor.clean(str(folder))
+    assert not folder.exists()
+    assert not any(place.exists() for place in group.folders)
