@@ -11,7 +11,7 @@ test: .venv/.dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev
 	.venv/bin/ruff check --fix .

@@ -21,13 +21,14 @@ def _script(root: Path) -> str:
 def write_results(name: str, results: dict[str, Any]) -> Path:
     """Write benchmarks/results/NAME.json with the machine, the date, the commit and the command."""
     place = Path(__file__).parent / "results" / f"{name}.json"
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=place.parent.parent
-    )
-    status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=place.parent.parent)
+    root = place.parents[2]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root)
+    # What is measured; not the results, which a benchmark writes as it goes, nor the pages that show them.
+    measured = [".", ":(exclude)benchmarks/results", ":(exclude)docs"]
+    status = subprocess.run(["git", "status", "--porcelain", "--", *measured], capture_output=True, text=True, cwd=root)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     document = {
-        "command": "python " + " ".join([_script(place.parents[2]), *sys.argv[1:]]),
+        "command": "python " + " ".join([_script(root), *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit.stdout.strip() + (" with changes" if status.stdout.strip() else ""),
         "machine": {

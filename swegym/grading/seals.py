@@ -117,10 +117,12 @@ class _Alike(ast.NodeTransformer):
     Left as they are: blocks of several statements, and those whose exception the test looks at, or handles itself.
     """
 
-    def visit_Try(self, node: ast.Try) -> ast.stmt:
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> ast.stmt:
         for name in ("handlers", "orelse", "finalbody") if node.handlers else ("body", "orelse", "finalbody"):
             setattr(node, name, [self.visit(inner) for inner in getattr(node, name)])
         return node
+
+    visit_TryStar = visit_Try
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         call = node.value

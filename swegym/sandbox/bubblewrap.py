@@ -34,13 +34,14 @@ from pathlib import Path
 from typing import Any
 
 from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
-from swegym.sandbox import layer_uses, machines, snapshots
-from swegym.sandbox.base import MOST_READ, USER, Base, argv_of, kernel_settings, load_base, stored_layer, too_large
-from swegym.sandbox.complaints import bubblewrap_path, explained, unavailable
+from swegym.sandbox import file_access, layer_uses, machines, refused_calls, snapshots
+from swegym.sandbox.base import MOST_READ, argv_of, load_base, stored_layer, too_large
+from swegym.sandbox.command_line import machine_argv
+from swegym.sandbox.complaints import explained, unavailable
 from swegym.sandbox.disk import bytes_free, bytes_used, bytes_without_a_name
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
-from swegym.sandbox.supervisor import ACCESS, clean
+from swegym.sandbox.removal import clean
 from swegym.types import ExecResult, Image, Snapshot
 
 _START_TIMEOUT = 20.0
@@ -48,7 +49,6 @@ _KILL_TIMEOUT = 30.0  # what thousands of processes and gigabytes of memory may 
 _ACCESS_TIMEOUT = 30.0
 _OWN_TASKS = 2  # bubblewrap and the init of its machine
 _SETTLING = 1 << 20  # by which a file system may still correct what was written before
-_READY = "echo >&4; exec /usr/bin/env --ignore-signal=CHLD /usr/bin/sleep infinity 4>&-"
 
 
 Send = Callable[[bytes, dict[str, Any], list[int]], None]
@@ -241,7 +241,9 @@ class BubblewrapSandbox:
         errors, errors_theirs = os.pipe()
         try:
             self._upper.chmod(0o755)  # it is the machine's root, and a policy may have shut it
-            payload = {"argv": self._arguments(), "cgroups": self._cgroup.entries() if self._cgroup else []}
+            argv = machine_argv(self._base, [*self._lower, *self._frozen], self._upper, self._folder, self._shared)
+            payload = {"argv": argv, **refused_calls.for_requests()}
+            payload["cgroups"] = self._cgroup.entries() if self._cgroup else []
             self._supervisor.request(b"o", payload, [status_theirs, ready_theirs, errors_theirs])
             for descriptor in (status_theirs, ready_theirs, errors_theirs):
                 os.close(descriptor)
@@ -256,25 +258,6 @@ class BubblewrapSandbox:
         finally:
             for descriptor in (status, ready, errors):
                 os.close(descriptor)
-
-    def _arguments(self) -> list[str]:
-        base: Base = self._base
-        argv = [bubblewrap_path(), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
-        argv += ["--new-session", "--as-pid-1", "--clearenv", "--hostname", "sandbox", "--cap-drop", "ALL"]
-        argv += ["--uid", str(USER), "--gid", str(USER), "--json-status-fd", "3"]
-        for layer in (*self._lower, *self._frozen):
-            argv += ["--overlay-src", str(layer)]
-        argv += ["--overlay", str(self._upper), str(self._folder / "work"), "/"]
-        for source, inside in base.binds:
-            argv += ["--ro-bind", source, inside]
-        for inside in base.masks:
-            argv += ["--tmpfs", inside, "--remount-ro", inside]
-        argv += ["--proc", "/proc"]
-        for path in kernel_settings():
-            argv += ["--ro-bind", path, path]
-        # /dev is a tmpfs, which no limit of ours holds; what programs share there lies on the disk that is watched.
-        argv += ["--dev", "/dev", "--bind", str(self._shared), "/dev/shm", "--remount-ro", "/dev"]
-        return [*argv, "--", "/bin/sh", "-c", _READY]
 
     def _alive(self) -> bool:
         if self._pidfd < 0:
@@ -348,6 +331,7 @@ class BubblewrapSandbox:
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
             request = {**request, "pid": self._pid, "silent_network": self.image.silent_network}
+            request |= refused_calls.for_requests()
             (send or self._supervisor.request)(b"x", request, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)
@@ -413,11 +397,4 @@ class BubblewrapSandbox:
             raise SandboxError(f"cannot {request['file']} {path}: the machine stopped ({done.stopped or code}).")
         if code == "0":
             return done
-        said = done.stderr.decode("utf-8", "replace").strip()
-        kind, number, text = {
-            ACCESS["directory"]: (IsADirectoryError, errno.EISDIR, "is a directory"),
-            ACCESS["missing"]: (FileNotFoundError, errno.ENOENT, "no such file"),
-            ACCESS["special"]: (PermissionError, errno.EPERM, "not a regular file"),
-            ACCESS["full"]: (OSError, errno.ENOSPC, "the sandbox's disk is full"),
-        }.get(int(code), (PermissionError, errno.EACCES, said or f"ended with {code}"))
-        raise kind(number, text, path)
+        raise file_access.problem(int(code), done.stderr.decode("utf-8", "replace").strip(), path)

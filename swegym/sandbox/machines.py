@@ -22,7 +22,7 @@ from typing import Any
 
 from swegym import paths
 from swegym.errors import SandboxDied
-from swegym.sandbox import frozen
+from swegym.sandbox import frozen, removal
 from swegym.sandbox import supervisor as script
 from swegym.sandbox.limits import sweep_cgroups
 
@@ -153,16 +153,16 @@ def sweep() -> list[Path]:
         except BlockingIOError:
             continue  # in use
         else:
-            script.end_strays(str(lease.parent))
-            script.clean(str(lease.parent))
+            removal.end_strays(str(lease.parent))
+            removal.clean(str(lease.parent))
             swept += [] if lease.parent.exists() else [lease.parent]  # what cannot be ended now is tried again
         finally:
             os.close(descriptor)
     for folder in paths.machines().glob("[0-9]*-*"):
         # Without a lease: its owner was killed while making it, or while another thread still wrote to it.
         if not (folder / "lease").exists() and not Path("/proc", folder.name.partition("-")[0]).exists():
-            script.clean(str(folder))
+            removal.clean(str(folder))
             swept += [] if folder.exists() else [folder]
     sweep_cgroups()
-    swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), script.clean)]
+    swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), removal.clean)]
     return swept

@@ -26,7 +26,7 @@ from pathlib import Path
 from swegym import paths
 from swegym.errors import InputError, SandboxError
 from swegym.sandbox import frozen, merging
-from swegym.sandbox.supervisor import clean
+from swegym.sandbox.removal import clean
 from swegym.types import Image, Snapshot
 
 FORMAT = "swegym-snapshot/1"

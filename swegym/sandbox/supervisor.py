@@ -17,17 +17,14 @@ others.
 import array
 import contextlib
 import ctypes
-import errno
 import fcntl
 import gc
 import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
-import stat
 import struct
 import sys
 import time
@@ -43,32 +40,20 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_SECCOMP = 21
-# What no machine needs and the kernel's other limits do not see: a call that takes gigabytes of the host's disk at
-# once, before anybody has looked, and a second way to every call. Programs do without where a kernel has none of them.
-# AUDIT_ARCH -> numbers of fallocate, io_uring_setup and ioctl, of which that refuses three requests: fallocate again.
-X32 = 0x40000000
-REFUSED = {
-    0xC000003E: ((285, X32 | 285), (425, X32 | 425), (16, X32 | 514)),  # x86_64
-    0x40000003: ((324,), (425,), (54,)),  # i386
-    0xC00000B7: ((47,), (425,), (29,)),  # aarch64
-    0x40000028: ((352,), (425,), (54,)),  # arm
-}
-# What the kernel counts for each user, over all machines of the host: one machine gets a share of it.
-PER_USER = ("max_inotify_instances", "max_inotify_watches", "max_fanotify_groups", "max_fanotify_marks")
-SHARE = 8
-RESERVE = (0x5828, 0x582A, 0x5839)  # FS_IOC_RESVSP, FS_IOC_RESVSP64, FS_IOC_ZERO_RANGE without size and direction
 CAPABILITY_HEADER = struct.pack("Ii", 0x20080522, 0)  # version 3, this process
 PRIVATE = (("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168.0.0", 16))
-ACCESS = {"directory": 21, "missing": 22, "special": 23, "full": 24, "refused": 25}
 
 Work = Callable[[dict[str, Any]], None]
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_files: dict[str, Any] = {}  # what file_access.py defines, in the supervisor and what it forks
 
 
 def serve(channel: socket.socket, owner: int, folder: str) -> None:
     """Answer requests until the owner is gone; then leave nothing behind."""
     leave_keyring()
+    removal = neighbour("removal.py")  # now, for the package may go before us
+    _files.update(neighbour("file_access.py"))
     wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -107,22 +92,23 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        end_strays(folder)
+        removal["end_strays"](folder)
         wait_for_all()
-        clean(folder)
-        collect_snapshots(os.path.dirname(os.path.dirname(folder)))
+        removal["clean"](folder)
+        snapshots = os.path.join(os.path.dirname(os.path.dirname(folder)), "snapshots")
+        if os.path.isdir(snapshots):
+            with contextlib.suppress(OSError):  # the package is gone: the next start collects
+                frozen = neighbour("frozen.py")
+                frozen["collect"](frozen["Path"](snapshots), removal["clean"])  # what the dead owner alone used
 
 
-def collect_snapshots(home: str) -> None:
-    """Remove the frozen layers that the dead owner alone used."""
-    if not os.path.isdir(os.path.join(home, "snapshots")):
-        return
-    import pathlib
-    import runpy
-
-    with contextlib.suppress(OSError):  # the package was removed meanwhile: the next start collects
-        script = runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "frozen.py"))
-        script["collect"](pathlib.Path(home, "snapshots"), clean)
+def neighbour(name: str) -> dict[str, Any]:
+    """What a file beside this one defines. It cannot be imported: a script without site-packages has no package."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    defined: dict[str, Any] = {"__name__": name.removesuffix(".py")}
+    with open(path, encoding="utf-8") as file:
+        exec(compile(file.read(), path, "exec"), defined)
+    return defined
 
 
 def leave_keyring() -> None:
@@ -145,36 +131,6 @@ def wait_for_all(timeout: float = 10.0) -> None:
                 time.sleep(0.002)
         except ChildProcessError:
             return
-
-
-def end_strays(folder: str, timeout: float = 5.0) -> None:
-    """Kill what still uses a folder of machines: bubblewrap killed in its first milliseconds leaves its other half.
-
-    What is found may have forked before it was killed, so it is over when a look finds nothing.
-    """
-    deadline = time.monotonic() + timeout
-    while kill_users(folder) and time.monotonic() < deadline:
-        time.sleep(0.002)
-
-
-def kill_users(folder: str) -> int:
-    """Kill the processes whose command line (bubblewrap) or mounts (what it has become) name the folder, and count."""
-    name = os.path.basename(folder).encode()
-    killed = 0
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{entry}/comm", "rb") as file:
-                if file.read().strip() not in (b"bwrap", b"sh", b"env", b"sleep"):
-                    continue
-            for source in ("cmdline", "mountinfo"):
-                with open(f"/proc/{entry}/{source}", "rb") as file:
-                    if b"/machines/" + name + b"/" in file.read():
-                        os.kill(int(entry), signal.SIGKILL)
-                        killed += 1
-                        break
-    return killed
 
 
 def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -229,7 +185,7 @@ def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     given, argv = [null, null, errors, status, ready], request["argv"]
     if _libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0:  # the init, too: commands can trace it
         program = os.memfd_create("calls")
-        os.write(program, CALLS)
+        os.write(program, bytes.fromhex(request["calls"]))
         os.lseek(program, 0, os.SEEK_SET)
         given.append(program)
         argv = [argv[0], "--seccomp", str(given.index(program)), *argv[1:]]
@@ -241,45 +197,13 @@ def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     os.execve(argv[0], argv, {})
 
 
-def call_filter() -> bytes:
-    """A seccomp program that answers the calls in `REFUSED` as a file system, or a kernel, without them does."""
-    load, both, equal, answer, allow, error = 0x20, 0x54, 0x15, 0x06, 0x7FFF0000, 0x00050000
-    request = [(load, 0, 0, 24), (both, 0, 0, 0xFFFF)]  # of ioctl: the lower half of its second argument
-    for number in RESERVE:
-        request += [(equal, 0, 1, number), (answer, 0, 0, error | errno.EOPNOTSUPP)]
-    request.append((answer, 0, 0, allow))
-    program = [(load, 0, 0, 4)]  # the architecture
-    for architecture, (fallocate, io_uring, ioctl) in REFUSED.items():
-        block = [(load, 0, 0, 0)]  # the call
-        for calls, code in ((fallocate, errno.EOPNOTSUPP), (io_uring, errno.ENOSYS)):
-            for call in calls:
-                block += [(equal, 0, 1, call), (answer, 0, 0, error | code)]
-        for call in ioctl:
-            block += [(equal, 0, len(request), call), *request]
-        block.append((answer, 0, 0, allow))
-        program += [(equal, 0, len(block), architecture), *block]
-    return b"".join(struct.pack("=HBBI", *line) for line in [*program, (answer, 0, 0, allow)])
-
-
-def shares() -> dict[str, bytes]:
-    """A machine's part of each limit in `PER_USER` that this kernel has."""
-    found = {}
-    for name in PER_USER:
-        with contextlib.suppress(OSError, ValueError), open(f"/proc/sys/user/{name}") as file:
-            found[name] = b"%d" % max(int(file.read()) // SHARE, 1)
-    return found
-
-
-CALLS, SHARES = call_filter(), shares()
-
-
-def refuse_calls() -> None:
+def refuse_calls(calls: bytes) -> None:
     """Filter this process's calls. Commands are as fast as without: the kernel knows which calls always pass."""
     set_mode_filter, speculation_as_before = 1, 4
     number = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine)
     if number is None or _libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
         return
-    program = ctypes.create_string_buffer(CALLS)
+    program = ctypes.create_string_buffer(calls)
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program.raw) // 8, ctypes.addressof(program)))
     if _libc.syscall(number, set_mode_filter, speculation_as_before, header) != 0:
         raise OSError(ctypes.get_errno(), "seccomp")
@@ -397,14 +321,14 @@ def become(
     if os.fstat(spaces["user"]).st_ino != os.fstat(spaces["outer"]).st_ino:
         os_setns(spaces["user"])
     if counts is not None:
-        take_a_share(counts)
+        take_a_share(counts, request["shares"])
     os.closerange(3, 4096)
     for capability in range(64):
         if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break  # past the last capability of this kernel
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "no_new_privs")
-    refuse_calls()
+    refuse_calls(bytes.fromhex(request["calls"]))
     os.chdir("/")
     for name, value in request["rlimits"].items():
         kind = getattr(resource, name)
@@ -413,7 +337,10 @@ def become(
         resource.setrlimit(kind, (value, value))
     os.umask(0o022)
     if "file" in request:
-        os._exit(access_file(request))
+        # It runs no program of the machine and needs none of its processes. With its capabilities gone it may do there
+        # what a command may, no more; and since it is not dumpable, no command can trace it.
+        give_up_capabilities()
+        os._exit(_files["access_file"](request))
     reset_signals()
     os.chdir(request["cwd"])
     if work is not None:
@@ -423,59 +350,19 @@ def become(
     os.execvpe(request["argv"][0], request["argv"], request["environment"])
 
 
-def take_a_share(counts: int) -> None:
+def take_a_share(counts: int, shares: dict[str, int]) -> None:
     """Leave the other machines of this user their part. The limits of a user namespace are its own."""
-    for name, share in SHARES.items():
+    for name, share in shares.items():
         with contextlib.suppress(OSError):
             limit = os.open(name, os.O_WRONLY, dir_fd=counts)
-            os.write(limit, share)
+            os.write(limit, b"%d" % share)
             os.close(limit)
-
-
-def access_file(request: dict[str, Any]) -> int:
-    """Copy one file of the machine to stdout, or stdin to it; returns an exit code of `ACCESS`.
-
-    It runs no program of the machine and needs none of its processes. With its capabilities gone it may do there what a
-    command may, no more; and since it is not dumpable, no command can trace it.
-    """
-    give_up_capabilities()
-    path = request["path"]
-    try:
-        if request["file"] == "read":
-            source, sink = os.open(path, os.O_RDONLY | os.O_NONBLOCK), 1
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            if os.path.isdir(path):
-                return ACCESS["directory"]
-            if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-                return ACCESS["special"]
-            source, sink = 0, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666)
-        mode = os.fstat(source if sink == 1 else sink).st_mode
-        if not stat.S_ISREG(mode):
-            return ACCESS["directory" if stat.S_ISDIR(mode) else "special"]
-        copy(source, sink, request["most"])
-        if request.get("executable"):
-            os.fchmod(sink, mode | 0o111)
-    except FileNotFoundError:
-        return ACCESS["missing"]
-    except OSError as error:
-        os.write(2, str(error.strerror).encode())
-        return ACCESS["full" if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else "refused"]
-    return 0
 
 
 def give_up_capabilities() -> None:
     """What exec does for a command; and nobody can trace this process, whose memory is the supervisor's."""
     if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or _libc.capset(CAPABILITY_HEADER, b"\0" * 24) != 0:
         raise OSError(ctypes.get_errno(), "capset")
-
-
-def copy(source: int, sink: int, most: int) -> None:
-    """Copy at most `most` bytes."""
-    while most > 0 and (data := os.read(source, min(1 << 16, most))):
-        most -= len(data)
-        while data:
-            data = data[os.write(sink, data) :]
 
 
 def os_setns(descriptor: int) -> None:
@@ -494,57 +381,6 @@ def reset_signals() -> None:
     """Undo what Python ignores; a command expects the defaults."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
-
-
-def clean(folder: str) -> None:
-    """Remove a folder of machines, whatever modes a policy gave to what is in it, and the cgroups that it lists."""
-
-    def unlock(function, path, _):  # type: ignore[no-untyped-def]
-        parent = os.path.dirname(path)
-        for place in (parent, path):
-            with contextlib.suppress(OSError):
-                if stat.S_ISDIR(os.lstat(place).st_mode):
-                    os.chmod(place, 0o700)
-        with contextlib.suppress(OSError):
-            if function is os.rmdir or function is os.unlink:
-                function(path)
-            else:
-                shutil.rmtree(path, ignore_errors=True)
-
-    groups = []
-    with contextlib.suppress(FileNotFoundError):
-        for name in [*os.listdir(folder), "."]:
-            with contextlib.suppress(OSError), open(os.path.join(folder, name, "cgroup")) as file:
-                groups += file.read().splitlines()
-        if not remove_groups(groups):
-            return  # once the folder that lists them is gone, nobody would know of them: the next sweep tries again
-        with contextlib.suppress(RecursionError):  # a tree may be deeper than Python recurses
-            shutil.rmtree(folder, onerror=unlock)
-        if os.path.lexists(folder):
-            for command in (["/bin/chmod", "-R", "u+rwx", "--", folder], ["/bin/rm", "-rf", "--", folder]):
-                os.waitpid(os.posix_spawn(command[0], command, {}), 0)
-
-
-def remove_groups(groups: list[str], timeout: float = 5.0) -> bool:
-    """Kill what is in cgroups and remove them; returns whether all are gone.
-
-    The dead still count as members until their parents have waited for them.
-    """
-    deadline = time.monotonic() + timeout
-    for group in groups:
-        while os.path.isdir(group):
-            with contextlib.suppress(OSError):
-                os.rmdir(group)
-                break
-            if time.monotonic() > deadline:
-                return False
-            with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs")) as file:
-                for pid in map(int, file.read().split()):
-                    if pid > 0:  # 0 is one that is out of our sight
-                        with contextlib.suppress(OSError):
-                            os.kill(pid, signal.SIGKILL)
-            time.sleep(0.005)
-    return True
 
 
 if __name__ == "__main__":

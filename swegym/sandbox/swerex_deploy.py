@@ -192,26 +192,26 @@ def _config(kind: str, options: Mapping[str, Any], limits: Limits) -> Any:
         from swerex.deployment import config
     except ImportError as error:
         raise SandboxUnavailable(f"SWE-ReX is not installed: {error}. Run: pip install 'swegym[swerex]'.") from error
-    options = dict(options)
+    try:
+        made = getattr(config, KINDS[kind])(**options)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "(options)"
+        raise InputError.at(f"swerex:{kind}", field, first.get("input"), first["msg"], "Correct the option.") from None
     if kind == "docker":
         # With the labels of this process's own containers its watcher, or the next start, removes these too.
-        ours = options.get("container_runtime", "docker") == "docker"
+        ours = made.container_runtime == "docker"
         labels = docker_engine.current().labels if ours else {"swegym.owner": str(os.getpid())}
-        options["docker_args"] = [
+        made.docker_args = [
             "--init",
             *(f"--label={name}={value}" for name, value in labels.items()),
             f"--memory={limits.memory_bytes}",
             f"--pids-limit={limits.processes}",
             *([f"--cpus={limits.cpus}"] if limits.cpus else []),
             "--security-opt=no-new-privileges",
-            *options.get("docker_args", []),
+            *made.docker_args,
         ]
-    try:
-        return getattr(config, KINDS[kind])(**options)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "(options)"
-        raise InputError.at(f"swerex:{kind}", field, first.get("input"), first["msg"], "Correct the option.") from None
+    return made
 
 
 def _never_stopped_by_deletion(deployment: Any) -> None:

@@ -16,7 +16,7 @@ from swegym.errors import InputError, SandboxUnavailable
 from swegym.sandbox import machines
 from swegym.sandbox.base import INSIDE, interpreter, stored_layer
 from swegym.sandbox.complaints import bubblewrap_path
-from swegym.sandbox.supervisor import clean
+from swegym.sandbox.removal import clean
 from swegym.types import Image
 
 _PRIVATE = ("home/agent", "opt", "tmp")

@@ -6,6 +6,7 @@ After each attack the machine has to work again, because a machine that fails ju
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ for number in range(10):
     held.append(open(f'f{number}', 'wb')); os.unlink(f'f{number}'); held[-1].write(b'x' * 10**7); held[-1].flush()
 time.sleep(9)
 """
-STOPPER = (
-    "(while :; do for p in /proc/[0-9]*; do p=${p#/proc/}; "
+STOPPER = (  # begins when the shell that starts it is gone
+    "(sleep 0.2; while :; do for p in /proc/[0-9]*; do p=${p#/proc/}; "
     "[ $p != 1 ] && [ $p != $BASHPID ] && kill -STOP $p; done; done) >/dev/null 2>&1 &"
 )
 
@@ -66,6 +67,7 @@ def test_a_stopped_file_access_is_done_in_a_new_machine(monkeypatch: pytest.Monk
     monkeypatch.setattr("swegym.sandbox.bubblewrap._ACCESS_TIMEOUT", 1.0)
     with open_sandbox(IMAGE) as box:
         box.exec(STOPPER)
+        time.sleep(0.4)
         for _ in range(5):
             box.write("x", b"1")
             assert box.read("x") == b"1"

@@ -1,6 +1,7 @@
 """A run on a cluster of two nodes in this machine, of which one is killed: `python ray_run.py OUT TASKS`.
 
-What became of the episodes is in the run's folder; one line of JSON on stdout says what else was seen.
+What became of the episodes is in the run's folder; what else was seen is in told.json beside it, as raylets write to
+stdout when they like.
 """
 
 import functools
@@ -62,7 +63,7 @@ def main(out: Path, tasks: int) -> None:
         while ray.available_resources().get("sandbox") != 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         told["free_after_an_interrupt"] = ray.available_resources().get("sandbox")
-    print(json.dumps(told))
+    out.with_name("told.json").write_text(json.dumps(told))
     ray.shutdown()
     cluster.shutdown()
 

@@ -10,7 +10,7 @@ from swegym.errors import InputError, NotBuilt, SandboxDied, SandboxUnavailable,
 from swegym.sandbox import Limits, machines, open_sandbox
 from swegym.sandbox.complaints import unavailable
 from swegym.sandbox.limits import how_limits_hold
-from swegym.sandbox.supervisor import clean
+from swegym.sandbox.removal import clean
 from swegym.types import Image
 
 IMAGE = Image("test", "host")
