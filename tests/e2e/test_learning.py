@@ -22,7 +22,7 @@ SETTINGS = ["steps=4", "tasks_per_step=4", "limit=4", "evaluate_every=0", "optim
 @pytest.fixture(scope="module")
 def start(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("start") / "start"
-    return make_start(StartConfig(out=str(out), steps=500, compute={"threads": 1, "checkpointing": False}))
+    return make_start(StartConfig(out=str(out), steps=380, compute={"threads": 1, "checkpointing": False}))
 
 
 def solve_rates(start: Path, out: Path, seed: int) -> list[float]:
