@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from swegym.errors import GraderError
+from swegym.sandbox.machines import scratch_place
 
 REGULAR, EXECUTABLE, LINK, GITLINK = "100644", "100755", "120000", "160000"
 
@@ -74,7 +75,7 @@ class ScratchRepository:
         self.base_files: Mapping[str, Entry] = {}
         """Every path of the base commit."""
         self._pristine = pristine
-        self._folder = Path(tempfile.mkdtemp(prefix="swegym-git-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="git-", dir=scratch_place()))
         self._empty = self._folder / "empty"
         self._empty.mkdir()
         for folder in ("objects/info", "refs", "info"):

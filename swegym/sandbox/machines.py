@@ -108,6 +108,7 @@ class Supervisor:
 
 
 _current: Supervisor | None = None
+_scratch: dict[Path, tuple[Path, int]] = {}  # by the folder of machines that it lies in
 _starting = threading.Lock()
 
 
@@ -123,8 +124,20 @@ def current() -> Supervisor:
         return _current
 
 
+def scratch_place() -> Path:
+    """A folder of this process for what it makes and removes itself. If it is killed, the next sweep does."""
+    root = paths.machines()
+    with _starting:
+        if root not in _scratch:
+            _scratch[root] = take_lease("scratch-")
+        return _scratch[root][0]
+
+
 @atexit.register
 def _close_at_exit() -> None:
+    for folder, lease in _scratch.values():
+        removal.clean(str(folder))
+        os.close(lease)
     if _current is not None and _current.owner == os.getpid():
         _current.close()
 
@@ -132,6 +145,9 @@ def _close_at_exit() -> None:
 def _forget_after_fork() -> None:
     global _current, _starting
     _starting = threading.Lock()
+    for _, lease in _scratch.values():
+        os.close(lease)
+    _scratch.clear()
     if _current is not None:
         _current.forget()
         _current = None

@@ -132,3 +132,23 @@ def test_what_got_away_from_a_sweep_is_killed_in_its_cgroup_and_listed_until_the
         removal.clean(str(folder))
     assert not folder.exists()
     assert not any(place.exists() for place in group.folders)
+
+
+def test_what_a_killed_process_wrote_to_its_scratch_place_is_swept(tmp_path: Path) -> None:
+    environment = {**os.environ, "SWEGYM_HOME": str(tmp_path)}
+    owner = """
+import os, signal, sys
+from swegym.sandbox import machines
+(machines.scratch_place() / "mine").write_text("x")
+if os.fork() == 0:
+    (machines.scratch_place() / "of a child").write_text("x")
+    os._exit(0)  # as a worker that was forked and goes without a word
+os.wait()
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for end, left in (("at its end", 1), ("killed", 2)):  # the child's, and then the parent's too
+        subprocess.run([sys.executable, "-c", owner, end], env=environment)
+        assert len(list((tmp_path / "machines").iterdir())) == left
+        subprocess.run([sys.executable, "-c", "from swegym.sandbox import sweep; sweep()"], env=environment, check=True)
+        assert not list((tmp_path / "machines").iterdir())
