@@ -1,7 +1,9 @@
 """Task sets on the command line: what is shown, what stays hidden, what is proven, and what bad recipes say."""
 
+import dataclasses
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -55,22 +57,16 @@ def test_a_quick_check_is_not_taken_for_a_whole_one(swegym, tiny: str) -> None:
     assert "kept" in swegym(*first, "--quick").err
 
 
-def test_an_unsound_task_is_named_with_its_problem(swegym, tmp_path: Path) -> None:
-    import dataclasses
-
-    task_set = tiny_set.write(tmp_path / "unsound")
-    recipe = tmp_path / "unsound" / "tiny" / "tiny-1.toml"
-    recipe.write_text(recipe.read_text() + "\n# another recipe, so another build\n")
-    tiny_set.build(task_set)
-    task = task_set.load("tiny-1")
+def test_an_unsound_task_is_named_with_its_problem(swegym, tiny: str, tmp_path: Path) -> None:
+    task = load_task_set(tiny).load("tiny-1")
+    tiny_set.write(tmp_path)
+    folder = _renamed(tmp_path, "unsound")
     hidden = dataclasses.replace(task.hidden, fail_to_pass=task.hidden.pass_to_pass[:1], pass_to_pass=())
-    with store.scratch() as folder:
-        import shutil
-
-        shutil.copytree(task.pristine, folder / "pristine.git")
-        wrong = dataclasses.replace(task, hidden=hidden, pristine=folder / "pristine.git")
-        built.save(wrong, task_set.stamp("tiny-1"))
-    result = swegym("tasks", "check", str(tmp_path / "unsound" / "tiny"), "-i", "tiny-1", "--repeats", "1")
+    with store.scratch() as scratch:
+        shutil.copytree(task.pristine, scratch / "pristine.git")
+        wrong = dataclasses.replace(task, set="unsound", hidden=hidden, pristine=scratch / "pristine.git")
+        built.save(wrong, load_task_set(folder).stamp("tiny-1"))
+    result = swegym("tasks", "check", str(folder), "-i", "tiny-1", "--repeats", "1")
     assert result.code == 1
     assert "tiny-1: tests/test_numbers.py::test_double_of_two must fail before the gold patch" in result.out
     assert "0 of 1 tasks are sound" in result.out
@@ -163,9 +159,9 @@ def test_a_store_that_is_no_folder_is_named_with_a_remedy(
     assert "SWEGYM_HOME" in result.err
 
 
-def _renamed(parent: Path) -> Path:
-    """The set under another name, so that the session's built tasks are not its own."""
-    folder = (parent / "tiny").rename(parent / "unbuilt")
+def _renamed(parent: Path, name: str = "unbuilt") -> Path:
+    """The set under another name, so that the session's built tasks are not its own, and stay as they are."""
+    folder = (parent / "tiny").rename(parent / name)
     described = folder / "set.toml"
-    described.write_text(described.read_text().replace('"tiny"', '"unbuilt"'))
+    described.write_text(described.read_text().replace('"tiny"', f'"{name}"'))
     return folder
