@@ -44,18 +44,20 @@ PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_SECCOMP = 21
 # What no machine needs and the kernel's other limits do not see: a call that takes gigabytes of the host's disk at
-# once, before anybody has looked, and a second way to every call. Programs do without where a kernel has none of them.
-# AUDIT_ARCH -> numbers of fallocate, io_uring_setup and ioctl, of which that refuses three requests: fallocate again.
+# once, before anybody has looked; a second way to every call; and one for what the host has few of in all. Programs do
+# without where a kernel has none of them. AUDIT_ARCH -> numbers of fallocate; of io_uring_setup and io_setup; and of
+# ioctl, of which that refuses three requests: fallocate again.
 X32 = 0x40000000
 REFUSED = {
-    0xC000003E: ((285, X32 | 285), (425, X32 | 425), (16, X32 | 514)),  # x86_64
-    0x40000003: ((324,), (425,), (54,)),  # i386
-    0xC00000B7: ((47,), (425,), (29,)),  # aarch64
-    0x40000028: ((352,), (425,), (54,)),  # arm
+    0xC000003E: ((285, X32 | 285), (425, X32 | 425, 206, X32 | 543), (16, X32 | 514)),  # x86_64
+    0x40000003: ((324,), (425, 245), (54,)),  # i386
+    0xC00000B7: ((47,), (425, 0), (29,)),  # aarch64
+    0x40000028: ((352,), (425, 243), (54,)),  # arm
 }
 # What the kernel counts for each user, over all machines of the host: one machine gets a share of it.
 PER_USER = ("max_inotify_instances", "max_inotify_watches", "max_fanotify_groups", "max_fanotify_marks")
 SHARE = 8
+MS_REMOUNT, MS_NOSUID, MS_NOEXEC = 32, 2, 8
 RESERVE = (0x5828, 0x582A, 0x5839)  # FS_IOC_RESVSP, FS_IOC_RESVSP64, FS_IOC_ZERO_RANGE without size and direction
 CAPABILITY_HEADER = struct.pack("Ii", 0x20080522, 0)  # version 3, this process
 PRIVATE = (("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168.0.0", 16))
@@ -249,9 +251,9 @@ def call_filter() -> bytes:
         request += [(equal, 0, 1, number), (answer, 0, 0, error | errno.EOPNOTSUPP)]
     request.append((answer, 0, 0, allow))
     program = [(load, 0, 0, 4)]  # the architecture
-    for architecture, (fallocate, io_uring, ioctl) in REFUSED.items():
+    for architecture, (fallocate, io_ways, ioctl) in REFUSED.items():
         block = [(load, 0, 0, 0)]  # the call
-        for calls, code in ((fallocate, errno.EOPNOTSUPP), (io_uring, errno.ENOSYS)):
+        for calls, code in ((fallocate, errno.EOPNOTSUPP), (io_ways, errno.ENOSYS)):
             for call in calls:
                 block += [(equal, 0, 1, call), (answer, 0, 0, error | code)]
         for call in ioctl:
@@ -270,7 +272,17 @@ def shares() -> dict[str, bytes]:
     return found
 
 
-CALLS, SHARES = call_filter(), shares()
+def terminals() -> bytes:
+    """The options of a machine's own terminals, of which the kernel counts all that there are on the host."""
+    try:
+        with open("/proc/sys/kernel/pty/max") as most, open("/proc/sys/kernel/pty/reserve") as reserve:
+            share = max((int(most.read()) - int(reserve.read())) // SHARE, 1)
+    except (OSError, ValueError):
+        share = 256
+    return b"mode=620,ptmxmode=666,max=%d" % share
+
+
+CALLS, SHARES, TERMINALS = call_filter(), shares(), terminals()
 
 
 def refuse_calls() -> None:
@@ -394,6 +406,7 @@ def become(
         counts = os.open("/proc/sys/user", os.O_PATH | os.O_DIRECTORY)
     for name in ("cgroup", "ipc", "uts", "net", "mnt"):
         os_setns(spaces[name])
+    _libc.mount(None, b"/dev/pts", None, MS_REMOUNT | MS_NOSUID | MS_NOEXEC, TERMINALS)  # where it is a mount of ours
     if os.fstat(spaces["user"]).st_ino != os.fstat(spaces["outer"]).st_ino:
         os_setns(spaces["user"])
     if counts is not None:
