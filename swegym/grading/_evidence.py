@@ -19,7 +19,10 @@ from typing import Any
 WATCHED = ("_pytest", "pytest", "pluggy", "unittest")
 MOST = 40
 MOST_READ = 1_000
-CODE = (".py", ".pyc", ".pyo")
+COMPILED = (".pyc", ".pyo")
+# What opens a module to import, run or show it, and not for what stands in it.
+LOADING = ("<frozen importlib", "<frozen runpy", "<frozen zipimport")
+LOADERS = ("/runpy.py", "/linecache.py")
 OPENING = ("open", "sqlite3.connect")
 HEARD = ("sys.addaudithook", "gc.get_objects", "gc.get_referrers", "ctypes.dlopen", "sys.settrace", "os.kill")
 
@@ -67,19 +70,25 @@ class Watch:
             self.note_read(os.fsdecode(arguments[0]), sys._getframe(1))
 
     def note_read(self, opened: str, frame: types.FrameType | None) -> None:
-        """Report a file below the root, where a link leads to it that one too, and the nearest file that opened it."""
+        """Report a file below the root, where a link leads to it that one too, and the nearest file that opened it.
+
+        Modules only where they are read as any other file, as what a formatter of code should give.
+        """
         below = f"{self._root}/"
         try:
             paths = {str(Path(opened).resolve()), os.path.normpath(Path(opened).absolute())}
         except (OSError, ValueError, RuntimeError):  # no file; who opens it hears that
             return
+        loaded = False
         while frame is not None and not frame.f_code.co_filename.startswith(below):
+            name = frame.f_code.co_filename
+            loaded = loaded or name.startswith(LOADING) or name.endswith(LOADERS)
             frame = frame.f_back
         if frame is None:
             return
         opener = frame.f_code.co_filename.removeprefix(below)
         for path in paths:
-            if path.startswith(below) and not path.endswith(CODE):
+            if path.startswith(below) and not path.endswith(COMPILED) and not (loaded and path.endswith(".py")):
                 found = opener, path.removeprefix(below)
                 if found not in self._read and len(self._read) < MOST_READ and "".join(found).isprintable():
                     self._read.add(found)

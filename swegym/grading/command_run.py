@@ -7,6 +7,7 @@ print what it likes, which is why `pytest` is the runner wherever its ids can be
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from swegym.types import Sandbox, Status, TestSetup
 
 _WORDS: dict[str, Status] = {"PASSED": "passed", "XFAIL": "xfailed", "SKIPPED": "skipped", "ERROR": "error"}
 _FAILING = ("FAILED", "ERROR")
+_CODE = re.compile("-?[0-9]{1,9}")  # who writes over the log may write what is a digit and no number
 
 
 def run_listed(
@@ -54,7 +56,7 @@ def strict_statuses(log: str, read: Parser, expected: Iterable[str]) -> tuple[di
         return nothing, None
     inside, _, after = text.split(START)[1].partition(END)
     digits = after.partition(f"{EXIT_CODE}: ")[2].split("\n")[0].strip()
-    code = int(digits) if digits.lstrip("-").isdigit() else None
+    code = int(digits) if _CODE.fullmatch(digits) else None
     words = read(inside)
     # Line by line as well, so that a later line cannot take an earlier failure back.
     failed = {name for line in inside.split("\n") for name, word in read(line).items() if word in _FAILING}

@@ -11,8 +11,9 @@ from typing import Any
 
 from swegym.errors import GraderError, SandboxError
 from swegym.grading.official_rules import instance_report, read_log
-from swegym.grading.official_run import run_official
+from swegym.grading.official_run import OfficialRun, run_official
 from swegym.grading.parsers import infer_parser, make_parser
+from swegym.grading.work_tree import TreeRefused
 from swegym.types import OfficialTests, SandboxFactory, Status, Task, Verdict
 
 _WORDS: dict[str, Status] = {
@@ -30,13 +31,25 @@ def grade(task: Task, patch: str, open_sandbox: SandboxFactory) -> Verdict:
         raise GraderError(f"task {task.id} names no command of its project, so there is no official run of it.")
     if not patch.strip():
         return Verdict(False, "agent", "the patch is empty")
-    with open_sandbox(task.image) as sandbox:
-        run = run_official(sandbox, task, patch)
-    if run.limit is not None:  # the official runs know no such limit
-        raise SandboxError(f"the machine hit its limit on {run.limit}")
+    run, trouble = _run(task, patch, open_sandbox)
+    if run is None:
+        _, also = _run(task, task.gold_patch, open_sandbox)
+        if also:
+            raise SandboxError(f"{trouble}; with the reference fix: {also}")
+        return Verdict(False, "agent", f"{trouble}, and not with the reference fix", compatible=False)
     if run.log is None:
         return Verdict(False, "agent", f"the patch does not apply: {run.said[:300]}")
     return judge_log(task, run.log, run.seconds)
+
+
+def _run(task: Task, patch: str, open_sandbox: SandboxFactory) -> tuple[OfficialRun | None, str]:
+    """The run, or what kept it from its end: limits, which the official runs do not know, or no place for the tests."""
+    with open_sandbox(task.image) as sandbox:
+        try:
+            run = run_official(sandbox, task, patch)
+        except TreeRefused as error:
+            return None, str(error)
+    return (run, "") if run.limit is None else (None, f"the machine hit its limit on {run.limit}")
 
 
 def judge_log(task: Task, log: str, seconds: float = 0.0) -> Verdict:

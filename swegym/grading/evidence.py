@@ -12,16 +12,17 @@ from collections.abc import Iterable
 from swegym.grading.pytest_run import Fact
 
 DECIDING = ("changed", "removed", "recoded")
-_MOST_SHOWN = 5
+_MOST_SHOWN, _MOST_HINTS, _LONGEST = 5, 20, 300  # code under test may say much more, and a verdict is kept
 
 
 def found(facts: Iterable[Fact], usual: Iterable[str] = ()) -> tuple[list[str], list[str]]:
     """(tampering, hints) in the facts of runs, without what is `usual` in the reference fix's."""
-    said = {(what, name) for kind, what, name, _ in facts if kind == "evidence"}
-    new = sorted((what, name) for what, name in said if f"{what} {name}" not in set(usual))
+    said = {(what, name[:_LONGEST]) for kind, what, name, _ in facts if kind == "evidence"}
+    known = frozenset(usual)
+    new = sorted((what, name) for what, name in said if f"{what} {name}" not in known)
     tampering = [f"machinery: {name} was {what}" for what, name in new if what in DECIDING]
     hints = [name for what, name in new if what not in DECIDING]
-    return tampering[:_MOST_SHOWN], hints
+    return tampering[:_MOST_SHOWN], hints[:_MOST_HINTS]
 
 
 def usual(facts: Iterable[Fact]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from swegym.grading import bindings
+from swegym.grading import bindings, normalising, tolerances
 from swegym.grading.bindings import Function, Scope, is_pure
 
 Form = Literal["equal", "truth", "compare", "near", "raises", "call"]
@@ -77,8 +77,8 @@ def _parsed(source: bytes) -> bytes | None:
         return None
     constants = bindings.module_constants(tree)
     for _, function in test_functions(tree):
-        _inline_tables(function, constants)
-        _Split().visit(function)
+        normalising.inline_tables(function, constants)
+        normalising.Split().visit(function)
         bindings.name_rebindings(function)
     return pickle.dumps(tree)
 
@@ -232,6 +232,8 @@ def _told_remake(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> 
 
 def _compared(number: int, test: ast.expr, pure: frozenset[str]) -> Site:
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        if (near := _distant(number, test, pure)) is not None:
+            return near
         left, right = test.left, test.comparators[0]
         operator = _OPERATORS[type(test.ops[0])]
         site = _sided(number, left, operator, right, pure, functools.partial(_compare_remake, test))
@@ -270,9 +272,9 @@ def _sided(
         near = next((side for side in (left, right) if _approximate(side, pure) is not None), None)
         if near is not None and operator == "==":
             asked = left if near is right else right
-            inner = _approximate(near, pure)
+            inner, sign = _approximate(near, pure) or (None, "")
             call = near
-            return Site(number, "near", "near", asked, inner,
+            return Site(number, "near", sign, asked, inner,
                         lambda expected: remake(near is right, _approximated(call, expected)))  # fmt: skip
     if sides[0] == sides[1]:
         whole = _comparison(left, operator, right)
@@ -327,12 +329,28 @@ def _truth_remake(asked: ast.expr, wanted: bool) -> Callable[[ast.expr], ast.stm
     return again
 
 
-def _approximate(node: ast.expr, pure: frozenset[str]) -> ast.expr | None:
-    """The expected value inside `pytest.approx(expected)` with its default tolerances."""
-    if not isinstance(node, ast.Call) or len(node.args) != 1 or node.keywords or not is_pure(node.args[0], pure):
+def _approximate(node: ast.expr, pure: frozenset[str]) -> tuple[ast.expr, str] | None:
+    """The expected value inside `pytest.approx(expected, ...)`, and the operator of its tolerances."""
+    if not isinstance(node, ast.Call) or not node.args or not is_pure(node.args[0], pure):
         return None
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return node.args[0] if name == "approx" else None
+    sign = tolerances.of_approx(node) if name == "approx" else None
+    return None if sign is None else (node.args[0], sign)
+
+
+def _distant(number: int, test: ast.Compare, pure: frozenset[str]) -> Site | None:
+    """`abs(asked - expected) < 0.1`, whichever way round the difference is."""
+    difference, sign = tolerances.of_distance(test) or (None, "")
+    if difference is None or is_pure(difference.left, pure) is is_pure(difference.right, pure):
+        return None
+    asked, expected = ("left", "right") if is_pure(difference.right, pure) else ("right", "left")
+
+    def again(other: ast.expr) -> ast.stmt:
+        made = copy.deepcopy(test)
+        setattr(cast(ast.Call, made.left).args[0], expected, other)
+        return ast.Assert(made, None)
+
+    return Site(number, "near", sign, getattr(difference, asked), getattr(difference, expected), again)
 
 
 def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
@@ -347,47 +365,3 @@ def _is_raises(call: ast.expr) -> bool:
         return False
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     return name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp")
-
-
-class _Split(ast.NodeTransformer):
-    """`assert a and b` as two."""
-
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
-        if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
-            return [ast.copy_location(ast.Assert(test, None), node) for test in node.test.values]
-        return node
-
-
-def _inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:
-    """A table that is a module constant becomes the test's own, so that it can be changed there."""
-    for decorator in function.decorator_list:
-        if bindings.parametrised(decorator):
-            assert isinstance(decorator, ast.Call)
-            decorator.args[1] = _inlined(decorator.args[1], constants)
-            for keyword in decorator.keywords:
-                keyword.value = _inlined(keyword.value, constants)
-    for node in ast.walk(function):
-        if isinstance(node, ast.For):
-            node.iter = _inlined(node.iter, constants)
-
-
-def _inlined(node: ast.expr, constants: dict[str, ast.expr]) -> ast.expr:
-    """The rows that a constant stands for: a list's, or the values, items or keys of a dict; else the node itself."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple"):
-        return _inlined(node.args[0], constants) if len(node.args) == 1 and not node.keywords else node
-    if isinstance(node, ast.Name):
-        table = constants.get(node.id)
-        if isinstance(table, ast.List | ast.Tuple):
-            return copy.deepcopy(table)
-        way = "keys"
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not (node.args or node.keywords):
-        table = constants.get(node.func.value.id) if isinstance(node.func.value, ast.Name) else None
-        way = node.func.attr
-    else:
-        return node
-    if not isinstance(table, ast.Dict) or None in table.keys or way not in ("keys", "values", "items"):
-        return node
-    keys, values = copy.deepcopy(([key for key in table.keys if key is not None], table.values))
-    if way == "items":
-        return ast.List([ast.Tuple([*pair], ast.Load()) for pair in zip(keys, values, strict=True)], ast.Load())
-    return ast.List(keys if way == "keys" else values, ast.Load())

@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
+from swegym.grading import expectations
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.rules import PathRules, rules_for
-from swegym.grading.scratch import EXECUTABLE
+from swegym.grading.scratch import GITLINK, ScratchRepository
 from swegym.types import Task
 
 
-def read_by_tests(task: Task, report: TestReport) -> tuple[str, ...]:
-    """The files of the base that hidden tests read themselves and no code does, and links that lead them there.
+def of_tests(task: Task, report: TestReport) -> tuple[str, ...]:
+    """The files of the base that belong to hidden tests without lying in their folders.
 
-    Not those that the reference fix changes, and none of the package's own.
+    Those that the tests read themselves and no code does, and links that lead them there. And those that they name and
+    no code does: of what a test hands to the code, or to a command, only the name is to be seen.
+
+    Not those that the reference fix changes, and none of the package's own. Scripts are code.
     """
+    rules = rules_for(task)
+    with ScratchRepository(task.pristine, task.base_commit) as scratch:
+        held = {path for path, entry in rules.base.items() if entry.mode != GITLINK}
+        found = held & (_read(task, report, rules) | _named(task, rules, scratch))
+        sources = tuple(f"{source}/" for source in task.source)
+        fair = [path for path in found - rules.reference if rules.against(path) is None]
+        fair = [path for path in fair if not f"{path}/".startswith(sources)]
+        contents = scratch.read_blobs(rules.base[path].blob for path in fair)
+    return tuple(sorted(path for path in fair if not contents[rules.base[path].blob].startswith(b"#!")))
+
+
+def _read(task: Task, report: TestReport, rules: PathRules) -> set[str]:
     read = {(opener, path) for kind, opener, path, _ in report.facts if kind == "read"}
     tests = {path for opener, path in read if opener in task.hidden.files}
     code = {path for opener, path in read if opener not in task.hidden.files}
-    rules = rules_for(task)
-    sources = tuple(f"{source}/" for source in task.source)
-    places = {_place(path, rules) for path in tests - code} - rules.reference
-    found = [place for place in places if place in rules.base and rules.against(place) is None]
-    # Scripts are code.
-    return tuple(sorted(p for p in found if rules.base[p].mode != EXECUTABLE and not f"{p}/".startswith(sources)))
+    return {_place(path, rules) for path in tests - code}
 
 
 def _place(path: str, rules: PathRules) -> str:
     """The path, or the link in place of a folder that it leads through."""
     above = map(str, PurePosixPath(path).parents)
     return next((place for place in (path, *above) if place in rules.base), path)
+
+
+def _named(task: Task, rules: PathRules, scratch: ScratchRepository) -> set[str]:
+    """The files whose names stand in texts of the hidden tests, and nowhere in the package."""
+    names = _names(data for path, data in task.hidden.files.items() if path.endswith(".py"))
+    found = {path for path in rules.base if PurePosixPath(path).name in names and not path.endswith(".py")}
+    wanted = {PurePosixPath(path).name.encode("utf-8", "surrogateescape") for path in found}
+    sources = [entry.blob for path, entry in rules.base.items() if _is_code(path, task)]
+    used = _occurring(wanted, scratch.read_blobs(sources)) if wanted else set()
+    return {path for path in found if PurePosixPath(path).name.encode("utf-8", "surrogateescape") not in used}
+
+
+def _is_code(path: str, task: Task) -> bool:
+    return path.endswith(".py") and any(f"{path}/".startswith(f"{source}/") for source in task.source)
+
+
+def _names(sources: Iterable[bytes]) -> set[str]:
+    """What may be the name of a file in the texts of code: parts of paths, and words of a command or a program."""
+    trees = filter(None, map(expectations.parse, sources))
+    texts = {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {part for text in texts for part in (*re.split(r"[/\\]", text), *re.findall(r"[\w.-]+", text))}
+
+
+def _occurring(names: Iterable[bytes], contents: Mapping[str, bytes]) -> set[bytes]:
+    return {name for name in names if any(name in data for data in contents.values())}

@@ -22,13 +22,14 @@ START, END = ">>>>> Start Test Output", ">>>>> End Test Output"
 EXIT_CODE = ">>>>> Test Exit Code"
 TIMED_OUT = ">>>>> Tests Timed Out"
 _ERRORS = (">>>>> Patch Apply Failed", ">>>>> Reset Failed", ">>>>> Tests Errored", TIMED_OUT)
-_CODE = re.compile(rf"{EXIT_CODE}:\s*(-?\d+)")
+_CODE = re.compile(rf"{EXIT_CODE}:\s*(-?\d{{1,9}})")
 _SUCCESS = ("PASSED", "XFAIL")
 _FAILURE = ("FAILED", "ERROR", "SKIPPED")
-# Lines that only a suite which ran prints; its count is not zero.
+# Lines that only a suite which ran prints; its count is not zero. A count that begins a pattern is short: a log of
+# nothing but digits would be read again from each of them.
 _SUITE_RAN = re.compile(
-    r"Executed [1-9]\d* of \d+|TOTAL: [1-9]\d* (?:SUCCESS|FAILED)|[1-9]\d* passing|Tests:\s+[1-9]\d*"
-    r"|Test Suites:\s+(?:\d+ \w+, )*[1-9]\d* total|^# tests [1-9]\d*|[1-9]\d* specs?, \d+ failures?|': ok$",
+    r"Executed [1-9]\d* of \d+|TOTAL: [1-9]\d* (?:SUCCESS|FAILED)|[1-9]\d{0,18} passing|Tests:\s+[1-9]\d*"
+    r"|Test Suites:\s+(?:\d+ \w+, )*[1-9]\d* total|^# tests [1-9]\d*|[1-9]\d{0,18} specs?, \d+ failures?|': ok$",
     re.MULTILINE,
 )
 

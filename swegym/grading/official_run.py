@@ -13,8 +13,9 @@ import tarfile
 from dataclasses import dataclass
 from typing import Literal
 
-from swegym.errors import GraderError, SandboxError
+from swegym.errors import GraderError
 from swegym.grading.official_rules import END, EXIT_CODE, START, TIMED_OUT
+from swegym.grading.work_tree import TreeRefused
 from swegym.types import Sandbox, Task, TestSetup
 
 _PATCH = "/tmp/swegym.patch"
@@ -85,7 +86,7 @@ def lay_hidden(sandbox: Sandbox, task: Task) -> None:
     ):
         done = sandbox.exec(command, cwd=workdir, stdin=data, timeout=120.0)
         if done.exit_code != 0:
-            raise SandboxError(f"the hidden tests could not be written: {done.limit or done.text.strip()[:300]}")
+            raise TreeRefused(f"the hidden tests could not be written: {done.limit or done.text.strip()[:300]}")
 
 
 def _apply(sandbox: Sandbox, patch: str) -> str | None:

@@ -18,6 +18,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from swegym.grading import tolerances
+
 OPAQUE = object()  # an answer that says nothing
 _LONGEST = 250_000  # characters of an answer: keys of one hash take the square of their number to read
 _KINDS_OF_EXCEPTION = 3  # unrelated builtin exceptions that one class may be at once
@@ -127,7 +129,7 @@ def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
         if isinstance(answer, Raised) or form == "raises":
             return isinstance(answer, Raised) and form == "raises" and _raised(check, answer, reference)
         if form == "near":
-            return _near(answer, reference, 1e-6 if sign == "near7" else 0.0)
+            return _near(answer, reference, *tolerances.allowed(sign))
         if form == "compare":
             return bool(_COMPARE[sign](answer, decode(check["literal"])))
         if sign == "is":
@@ -178,14 +180,15 @@ def _too_many_kinds(names: tuple[str, ...]) -> bool:
     return len(leaves) > _KINDS_OF_EXCEPTION
 
 
-def _near(answer: Any, reference: Any, absolute: float) -> bool:
-    """Twice the tolerances of pytest.approx: answer and reference are each within one of what the test says."""
+def _near(answer: Any, reference: Any, relative: float, absolute: float) -> bool:
     if isinstance(reference, list | tuple):
         return len(answer) == len(reference) and all(
-            _near(one, other, absolute) for one, other in zip(answer, reference, strict=True)
+            _near(one, other, relative, absolute) for one, other in zip(answer, reference, strict=True)
         )
     if isinstance(reference, dict):
-        return set(answer) == set(reference) and all(_near(answer[key], reference[key], absolute) for key in reference)
+        return set(answer) == set(reference) and all(
+            _near(answer[key], reference[key], relative, absolute) for key in reference
+        )
     if isinstance(reference, int | float) and isinstance(answer, int | float):
-        return math.isclose(answer, reference, rel_tol=2e-6, abs_tol=max(2e-12, absolute)) or answer == reference
+        return math.isclose(answer, reference, rel_tol=relative, abs_tol=absolute) or answer == reference
     return bool(answer == reference)

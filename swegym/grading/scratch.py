@@ -38,7 +38,8 @@ _GENERATED = (
     *("__pycache__/", "*.py[co]", ".pytest_cache/", ".hypothesis/", ".mypy_cache/", ".ruff_cache/", ".tox/", ".nox/"),
     *(".coverage", ".coverage.*", "*.egg-info/"),
 )
-_AMBIGUOUS = re.compile(r"^diff --git a/(?P<path>.* /.*) b/(?P=path)$", re.MULTILINE)
+_HEADER = re.compile(r"^diff --git a/(.* /.*)$", re.MULTILINE)
+_LONGEST_REASON = 2_000  # characters; git says of each of a hundred thousand files why it does not apply
 _MEMORY_KIB = 4 << 20  # of address space for one git process: a delta can claim any size
 _SECONDS = 120.0
 
@@ -117,7 +118,7 @@ class ScratchRepository:
             raise GitFailed(arguments[0], f"not done after {_SECONDS:g} seconds") from None
         if done.returncode not in accept:
             reason = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
-            raise GitFailed(arguments[0], reason)
+            raise GitFailed(arguments[0], reason[:_LONGEST_REASON])
         return done.stdout
 
     def index(self) -> bytes:
@@ -174,8 +175,7 @@ class ScratchRepository:
         (self._folder / "info/attributes").write_text(_NEUTRAL + rules)
         options = ("--patch", "--binary", "--full-index", "-M", "--no-color", "--no-ext-diff", "--no-textconv")
         text = self.git("diff-index", "--cached", *options, self.commit).decode("utf-8")
-        # Git does not understand its own header of a folder whose name ends in a blank, where no other line says it.
-        return _AMBIGUOUS.sub(r'diff --git "a/\g<path>" "b/\g<path>"', text) if " /" in text else text
+        return _HEADER.sub(_unambiguous, text) if " /" in text else text
 
     def ignored(self, paths: Iterable[str], rules: Mapping[str, bytes]) -> dict[str, bool]:
         """Which of `paths` the base's .gitignore files (`rules`: path -> content) or tools' habits leave out.
@@ -225,6 +225,16 @@ def _records(output: bytes) -> list[str]:
 
 def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def _unambiguous(header: re.Match[str]) -> str:
+    """A header in quotes that names one path twice.
+
+    Git does not understand its own of a folder whose name ends in a blank, where no other line says it.
+    """
+    names = header[1]
+    path = names[: (len(names) - len(" b/")) // 2]
+    return f'diff --git "a/{path}" "b/{path}"' if names == f"{path} b/{path}" else header[0]
 
 
 def _attribute_pattern(path: str) -> str:

@@ -33,7 +33,7 @@ from swegym.types import Cause, Grader, SandboxFactory, Status, Task, Verdict
 
 _TAIL = 20_000  # characters of the tests' output that a verdict keeps
 _TRIES = 2
-_GOLDEN = "the hidden tests read it themselves, and no code of the reference fix does"
+_GOLDEN = "the hidden tests read it themselves or name it, and no code of the reference fix does"
 _NOT_RUN = (2, 3, 4)  # pytest's exit codes for: interrupted, internal error, usage error (a conftest that fails, too)
 _PASSING = ("passed", "xfailed")
 

@@ -110,7 +110,7 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     readable = [key for key in wanted if key.split("::")[0] in final.checks]
     for statuses in map(reference.statuses_of, (asked, again)):
         steady = steady and all(statuses.get(key) == "passed" for key in readable)
-    return Reference(questions, usual, goldens=goldens.read_by_tests(task, plain)), steady
+    return Reference(questions, usual, goldens=goldens.of_tests(task, plain)), steady
 
 
 def _must_end(report: TestReport) -> None:

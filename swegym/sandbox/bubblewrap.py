@@ -7,8 +7,9 @@ nothing else of it: no home, no environment, no sockets, and no network but a lo
 A command that exceeds a limit is ended by ending the whole machine, which no process can escape; the next command finds
 a fresh machine over the same files. What was in the background is gone then, the files are not.
 
-Calls that would take the host's disk at once, before it is watched, are answered as not supported, and of what the
-kernel counts for each user over all machines (inotify, fanotify) one machine gets an eighth.
+Calls that would take the host's disk at once, before it is watched, are answered as not supported, and so are those for
+asynchronous input and output; of what the kernel counts for each user over all machines (inotify, fanotify), and of the
+host's terminals, one machine gets an eighth.
 
 Not covered: the rest of the kernel's interface is the host's; what it counts for each user and no namespace limits
 (epoll watches, descriptors on their way, keys) is shared by all machines; and the names of the store's folders can be

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 # What no machine needs and the kernel's other limits do not see: a call that takes gigabytes of the host's disk at
-# once, before anybody has looked, and a second way to every call. Programs do without where a kernel has none of them.
-# AUDIT_ARCH -> numbers of fallocate, io_uring_setup and ioctl, of which that refuses three requests: fallocate again.
+# once, before anybody has looked; a second way to every call; and one for what the host has few of in all. Programs do
+# without where a kernel has none of them. AUDIT_ARCH -> numbers of fallocate; of io_uring_setup and io_setup; and of
+# ioctl, of which that refuses three requests: fallocate again.
 X32 = 0x40000000
 REFUSED = {
-    0xC000003E: ((285, X32 | 285), (425, X32 | 425), (16, X32 | 514)),  # x86_64
-    0x40000003: ((324,), (425,), (54,)),  # i386
-    0xC00000B7: ((47,), (425,), (29,)),  # aarch64
-    0x40000028: ((352,), (425,), (54,)),  # arm
+    0xC000003E: ((285, X32 | 285), (425, X32 | 425, 206, X32 | 543), (16, X32 | 514)),  # x86_64
+    0x40000003: ((324,), (425, 245), (54,)),  # i386
+    0xC00000B7: ((47,), (425, 0), (29,)),  # aarch64
+    0x40000028: ((352,), (425, 243), (54,)),  # arm
 }
 # What the kernel counts for each user, over all machines of the host: one machine gets a share of it.
 PER_USER = ("max_inotify_instances", "max_inotify_watches", "max_fanotify_groups", "max_fanotify_marks")
@@ -34,9 +35,9 @@ def call_filter() -> bytes:
         request += [(equal, 0, 1, number), (answer, 0, 0, error | errno.EOPNOTSUPP)]
     request.append((answer, 0, 0, allow))
     program = [(load, 0, 0, 4)]  # the architecture
-    for architecture, (fallocate, io_uring, ioctl) in REFUSED.items():
+    for architecture, (fallocate, io_ways, ioctl) in REFUSED.items():
         block = [(load, 0, 0, 0)]  # the call
-        for calls, code in ((fallocate, errno.EOPNOTSUPP), (io_uring, errno.ENOSYS)):
+        for calls, code in ((fallocate, errno.EOPNOTSUPP), (io_ways, errno.ENOSYS)):
             for call in calls:
                 block += [(equal, 0, 1, call), (answer, 0, 0, error | code)]
         for call in ioctl:
@@ -55,7 +56,16 @@ def shares() -> dict[str, int]:
     return found
 
 
+def terminals() -> int:
+    """A machine's part of the terminals, of which the kernel counts all that there are on the host."""
+    try:
+        most, reserve = (int(Path("/proc/sys/kernel/pty", name).read_text()) for name in ("max", "reserve"))
+    except (OSError, ValueError):
+        return 256
+    return max((most - reserve) // SHARE, 1)
+
+
 @functools.cache
 def for_requests() -> dict[str, Any]:
     """What the supervisor needs of it, as its requests hold it."""
-    return {"calls": call_filter().hex(), "shares": shares()}
+    return {"calls": call_filter().hex(), "shares": shares(), "terminals": terminals()}

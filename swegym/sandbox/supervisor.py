@@ -40,6 +40,7 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_SECCOMP = 21
+MS_REMOUNT, MS_NOSUID, MS_NOEXEC = 32, 2, 8
 CAPABILITY_HEADER = struct.pack("Ii", 0x20080522, 0)  # version 3, this process
 PRIVATE = (("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168.0.0", 16))
 
@@ -318,6 +319,9 @@ def become(
         counts = os.open("/proc/sys/user", os.O_PATH | os.O_DIRECTORY)
     for name in ("cgroup", "ipc", "uts", "net", "mnt"):
         os_setns(spaces[name])
+    # Where it is a mount of ours. Of terminals the kernel counts all that there are on the host.
+    terminals = b"mode=620,ptmxmode=666,max=%d" % request["terminals"]
+    _libc.mount(None, b"/dev/pts", None, MS_REMOUNT | MS_NOSUID | MS_NOEXEC, terminals)
     if os.fstat(spaces["user"]).st_ino != os.fstat(spaces["outer"]).st_ino:
         os_setns(spaces["user"])
     if counts is not None:

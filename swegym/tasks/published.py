@@ -110,6 +110,8 @@ def seal(clone: Path, commit: str, taken: Taken, pristine: Path, scratch: Path, 
         full = repository.git(made, "commit-tree", content, *parents, "-m", message).decode().strip()
     at = checkout.check_out(made, full, scratch / "sealed", pristine)
     (scratch / "sealed" / ".git").rename(tree / ".git")
+    if setup_patch:
+        repository.level_times(tree)
     return at
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from swegym.errors import TaskError
 
 BRANCH = "main"
+_DATE, _TIME = "2000-01-01T00:00:00Z", 946_684_800
 _SIGNATURE = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
-    for field, value in (("NAME", "swegym"), ("EMAIL", "swegym@localhost"), ("DATE", "2000-01-01T00:00:00Z"))
+    for field, value in (("NAME", "swegym"), ("EMAIL", "swegym@localhost"), ("DATE", _DATE))
 }
 _ATTRIBUTES = "* -text !eol !filter !ident !working-tree-encoding !diff !merge\n"
 
@@ -43,6 +44,7 @@ def seal(tree: Path, pristine: Path, message: str) -> str:
     _write_config(tree / ".git", bare=False)
     # An index made from the commit holds no times or inodes of this machine.
     git(tree / ".git", "read-tree", commit)
+    level_times(tree)
     return commit
 
 
@@ -65,6 +67,14 @@ def difference(old: Path, new: Path, paths: Iterable[str], exclude: Iterable[str
         trees.append(git(scratch, "write-tree", variables=variables).strip().decode())
     patch = git(scratch, "diff-tree", "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", *trees)
     return patch.decode("utf-8", "surrogateescape")
+
+
+def level_times(tree: Path) -> None:
+    """Give a whole tree one time: what was written last shows where a bug was laid, and which tests were cut."""
+    for folder, folders, files in os.walk(tree, topdown=False):
+        for name in (*files, *folders):
+            os.utime(Path(folder, name), (_TIME, _TIME), follow_symlinks=False)
+    os.utime(tree, (_TIME, _TIME))
 
 
 def tidy(tree: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import tiny_set
 
+from swegym.errors import SandboxError
 from swegym.grading import compatible, make_grader
 from swegym.grading.command_run import strict_statuses
 from swegym.grading.official_rules import instance_report
@@ -63,6 +64,14 @@ def test_failure_without_a_failing_test_supports_nothing() -> None:
     assert not strict(log(GOOD, 1))
 
 
+@pytest.mark.parametrize("code", ["\u00b2", "--5", "9" * 5000, ""], ids=["power", "signs", "long", "none"])
+def test_an_exit_code_that_is_no_number_is_none(code: str) -> None:
+    """Code under test may have written the end of the log itself; not judged would be another try."""
+    text = log(GOOD).replace("Code: 0", f"Code: {code}")
+    assert strict_statuses(text, make_parser("pytest"), NAMES)[1] is None
+    assert official(text) in (True, False)
+
+
 # --- on a task --------------------------------------------------------------------------------------------------------
 
 
@@ -114,3 +123,24 @@ def test_who_breaks_the_machine_of_a_command_has_failed(task: Task) -> None:
     verdict = make_grader("unasked")(by_command, patch, small)
     assert (verdict.resolved, verdict.cause) == (False, "agent"), verdict.reason
     assert "limit on disk, and not with the reference fix" in verdict.reason
+
+
+def test_who_breaks_the_machine_of_an_official_run_has_failed(task: Task) -> None:
+    fills = f"head -c 60000000 /dev/zero > /tmp/x; sleep 5; {task.tests.command}"
+    small = sandbox_factory(limits=Limits(disk_bytes=32 << 20))
+    guarded = replace(task, tests=replace(task.tests, command=f"if [ -e NOTE ]; then {fills}; else true; fi"))
+    note = "diff --git a/NOTE b/NOTE\nnew file mode 100644\n--- /dev/null\n+++ b/NOTE\n@@ -0,0 +1 @@\n+x\n"
+    verdict = compatible.grade(guarded, note, small)
+    assert (verdict.resolved, verdict.cause) == (False, "agent"), verdict.reason
+    assert "limit on disk, and not with the reference fix" in verdict.reason
+    always = replace(task, tests=replace(task.tests, command=fills))
+    with pytest.raises(SandboxError, match="with the reference fix"):
+        compatible.grade(always, note, small)
+
+
+def test_who_leaves_no_place_for_the_tests_has_failed(task: Task) -> None:
+    link = "diff --git a/tests b/tests\nnew file mode 120000\n--- /dev/null\n+++ b/tests\n@@ -0,0 +1 @@\n+/usr\n"
+    with open_sandbox(task.image) as sandbox:
+        deleted = sandbox.exec("git rm -rq tests && git diff --cached HEAD").stdout.decode()
+    verdict = compatible.grade(task, deleted + link + "\\ No newline at end of file\n", sandbox_factory())
+    assert (verdict.resolved, verdict.cause) == (False, "agent"), verdict.reason

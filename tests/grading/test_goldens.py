@@ -134,3 +134,67 @@ def test_a_patch_without_some_paths_keeps_its_notes(task):
     left = applied.without(["calc/core.py"], "of a rule")
     assert not left.changes and left.notes == ("calc/core.py: of a rule; set aside",)
     assert applied.without(["other.txt"], "of a rule") == applied
+
+
+GIVEN_TESTS = b"""\
+import pathlib
+import subprocess
+import sys
+
+import calc
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_sums():
+    assert calc.add(*calc.read(ROOT / "examples" / "sums.txt")) == 3
+
+
+def test_name():
+    count = "print(len(open('examples/lines.txt').readlines()))"
+    done = subprocess.run([sys.executable, "-c", count], cwd=ROOT, stdout=subprocess.PIPE)
+    assert done.stdout == b"2\\n"
+    assert calc.tidy((ROOT / "samples" / "untidy.py").read_text()) == (ROOT / "samples" / "tidied.py").read_text()
+    assert calc.name() == "calc" and (ROOT / "rules.txt").read_text()
+    from tools.run import ready
+
+    assert ready and calc.table() == "1"
+"""
+GIVEN_CORE = (
+    CORE.replace(b"    return a - b", b"    return a - b\n\n\ndef tidy(text):\n    return text")
+    + b"""
+
+def read(path):
+    return map(int, path.read_text().split())
+
+
+def table():
+    return (NAMES.parent / "table.txt").read_text().strip()
+"""
+)
+
+
+def test_what_tests_name_or_read_as_data_belongs_to_them(task, make_task):
+    """Inputs by their path, for this process and for another; modules that are examples; whatever its mode is."""
+    given = {
+        "calc/__init__.py": b"from calc.core import NAMES, add, name, read, table, tidy\n",
+        "calc/core.py": GIVEN_CORE,
+        "examples/sums.txt": b"1 2\n",
+        "examples/lines.txt": b"1\n2\n",
+        "examples/not-named.txt": b"1\n",
+        "samples/untidy.py": b"x = 1\n",
+        "samples/tidied.py": b"x = 1\n",
+        "rules.txt": b"1\n",
+        "table.txt": b"1\n",
+        "tools/run.py": b"ready = True\n",
+    }
+    hidden = dataclasses.replace(task.hidden, files={"tests/test_core.py": GIVEN_TESTS, "tests/__init__.py": b""})
+    gold = GOLD.replace("-6,4 +6,4", "-6,7 +6,7") + " def tidy(text):\n     return text\n \n"
+    made = dataclasses.replace(make_task(FILES | given), hidden=hidden, gold_patch=gold)
+    assert reference_for(made, sandbox_factory()).goldens == (
+        "examples/lines.txt",
+        "examples/sums.txt",
+        "rules.txt",
+        "samples/tidied.py",
+        "samples/untidy.py",
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from swegym.errors import InputError, UnknownName
+from swegym.grading.official_rules import END, START, read_log
 from swegym.grading.parsers import make_parser
 
 SUITE = """
@@ -67,3 +68,24 @@ def test_unknown_parsers_are_named() -> None:
         make_parser("pytst")
     with pytest.raises(InputError, match="cannot be imported"):
         make_parser("no_such_module:read")
+
+
+MANY = 30_000
+HOSTILE = {
+    "django": ["a ... Testing against Django installed in \n", "a ... Internal Server Error: /"],
+    "pytest_options": ["FAILED [", "["],
+    "pytest_verbose": ["::"],
+    "sympy": ["_", " .py:", "_ "],
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("parser", "text"), [(name, text) for name, texts in HOSTILE.items() for text in texts])
+def test_no_log_keeps_a_parser_busy(parser: str, text: str) -> None:
+    """Code under test prints it, and nobody else in the process gets on while an expression is looked for."""
+    make_parser(parser)("FAILED a" + MANY * text + "\n")
+
+
+@pytest.mark.timeout(20)
+def test_no_log_keeps_the_official_rules_busy() -> None:
+    assert read_log(f"{START}\n{'1' * MANY * 10}\n{END}\n", "pytest") is None

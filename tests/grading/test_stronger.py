@@ -94,6 +94,32 @@ def test_what_nobody_can_compare_is_asked_among_other_answers(weak, made, tmp_pa
     assert failed == {"True": list(made.calls), "False": list(made.calls), "self.value == other": []}
 
 
+SPEAKS = """
+import gc
+
+
+def add(a, b):
+    return {(2, 1): 3}.get((a, b), a - b)
+
+
+def halve(a):
+    return a / 2
+
+
+for value in gc.get_objects():
+    if type(value).__name__ == "Questions" and any("stronger" in group["name"] for group in value._calls):
+        for number in ("\\u00b2", "9" * 5000, *map(str, range(30))):
+            for text in ("no JSON", "[]", "7", "[" * 9000, '["opaque"]'):
+                value._send("answer", value._calls[0]["name"], number, text)
+"""
+
+
+def test_answers_that_nobody_encodes_are_wrong_ones(weak, made, tmp_path) -> None:
+    """An error while they are read would judge nobody, and so buy another try."""
+    verdict = make_grader("sealed-strong")(weak, patch(weak, tmp_path, SPEAKS), sandbox_factory())
+    assert verdict.resolved is False and verdict.integrity["original"] is True, verdict
+
+
 def test_right_fixes_do_not_suffer(weak, made, tmp_path) -> None:
     for text in (
         weak.gold_patch,

@@ -9,7 +9,7 @@ import pytest
 import tiny_set
 
 from swegym.errors import PatchError
-from swegym.grading import apply, apply_patch, make_grader, pytest_run
+from swegym.grading import apply, apply_patch, evidence, make_grader, pytest_run
 from swegym.grading.archive import BLOCK, read_archive
 from swegym.sandbox import Limits, sandbox_factory
 from swegym.types import HiddenTests, Task
@@ -176,6 +176,21 @@ def test_a_patch_that_is_a_bomb_is_refused(task: Task, patch: str, monkeypatch: 
 def test_notes_on_a_patch_are_bounded(task: Task) -> None:
     patch = "".join(new_file(f"d{n}/conftest.py", "") for n in range(99))
     assert len(apply_patch(task, patch).notes) < 50
+
+
+def test_what_git_says_of_a_patch_is_bounded(task: Task) -> None:
+    """It says of each file why it does not apply."""
+    missing = "".join(f"--- a/{'d' * 200}{n}\n+++ b/{'d' * 200}{n}\n@@ -1 +1 @@\n-a\n+b\n" for n in range(999))
+    assert len(make_grader()(task, missing, sandbox_factory()).reason) < 5_000
+
+
+def test_what_code_under_test_says_of_itself_is_bounded() -> None:
+    """A line of a results file, which everybody reads who reads the run."""
+    said = [f"{number}{'x' * 10_000}" for number in range(999)]
+    facts = [("evidence", kind, name, "") for kind in ("heard", "changed") for name in said]
+    tampering, hints = evidence.found(facts)
+    assert 0 < len("".join(tampering)) < 5_000 and 0 < len("".join(hints)) < 10_000
+    assert evidence.found(facts[:1], evidence.usual([("evidence", "heard", facts[0][2][:300], "")])) == ([], [])
 
 
 def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:

@@ -253,3 +253,32 @@ def test_one_machine_does_not_use_up_what_the_kernel_counts_for_all() -> None:
         hostile.exec(f'{PYTHON} -c "{WATCHES}time.sleep(30)" > held & until [ -s held ]; do sleep 0.05; done')
         assert int(hostile.read("held")) > 0
         assert int(honest.exec([PYTHON, "-c", WATCHES]).stdout) > 0
+
+
+TERMINALS = """
+import os, time
+held = []
+while True:
+    try:
+        held.append(os.openpty())
+    except OSError:
+        break
+print(len(held), flush=True)
+"""
+
+
+def test_one_machine_does_not_use_up_the_hosts_terminals() -> None:
+    with open_sandbox(IMAGE) as hostile, open_sandbox(IMAGE) as honest:
+        hostile.write("take.py", f"{TERMINALS}time.sleep(60)".encode())
+        for number in range(3):  # a process has not enough descriptors for all of them
+            hostile.exec(f"{PYTHON} take.py > held{number} & until [ -s held{number} ]; do sleep 0.05; done")
+        assert int(hostile.read("held0")) > 0
+        assert int(honest.exec([PYTHON, "-c", TERMINALS]).stdout) > 0
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the system calls are those of x86_64")
+def test_what_the_host_has_a_few_of_cannot_be_taken_at_all() -> None:
+    """Contexts of asynchronous input and output: some eight large ones are all that there are."""
+    take = "import ctypes; n = ctypes.c_ulong(); print(ctypes.CDLL(None).syscall(206, 8, ctypes.byref(n)))"
+    with open_sandbox(IMAGE) as box:
+        assert box.exec([PYTHON, "-c", take]).stdout == b"-1\n"

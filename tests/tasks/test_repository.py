@@ -152,3 +152,12 @@ def test_a_machine_without_git_is_told_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TaskError, match="Install git"):
         repository.seal(tree(tmp_path / "tree", FILES), tmp_path / "pristine.git", "calc 1.0")
+
+
+def test_no_time_tells_which_files_were_written_last(tmp_path: Path) -> None:
+    made = tree(tmp_path / "tree", FILES)
+    (made / "link").symlink_to("calc.py")
+    os.utime(made / "calc.py", (1, 1))
+    repository.seal(made, tmp_path / "pristine.git", "calc 1.0")
+    assert len({path.lstat().st_mtime_ns for path in (made, *made.rglob("*"))}) == 1
+    assert run(made, "status", "--porcelain") == ""

@@ -3,7 +3,9 @@
 A parser is a function `(log) -> {name: word}`. The words are those that runners print and published task sets are
 graded by: PASSED, FAILED, ERROR, SKIPPED, XFAIL; any other word means neither success nor failure. A name is whatever
 the log calls the test. Parsers keep the quirks of the logs that expected names were taken from, so they are for
-verdicts that must equal others'; where a structured channel exists, our own verdict never reads a log.
+verdicts that must equal others'; where a structured channel exists, our own verdict never reads a log. Code under test
+may print what it likes, so a parser takes no longer than a log is long: an expression that begins again at each of
+many places would keep the whole process waiting.
 
 To add one, write such a function and name it by its import path ("my_pkg.logs:read") wherever a parser is named: in a
 row's `log_parser`, or in `[build]` of a recipe.

@@ -7,18 +7,20 @@ A test's docstring stands in for its name, and what tests print breaks lines apa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _PASSED = (" ... ok", " ... OK", " ...  OK")
 _VERSION = "--version is equivalent to version"
 # One test prints a migration's progress in front of another's name.
 _MIGRATION = "Applying sites.0002_alter_domain_unique...test_no_migrations"
-# What the runner is known to print between a name and its "ok".
-_BROKEN_APART = (
-    re.compile(
-        r"^(.*?)\s\.\.\.\sTesting\ against\ Django\ installed\ in\ (?:(?s:.*?))\ silenced\)\.\nok$", re.MULTILINE
-    ),
-    re.compile(r"^(.*?)\s\.\.\.\sInternal\ Server\ Error:\ /.*/\nok$", re.MULTILINE),
-    re.compile(r"^(.*?)\s\.\.\.\sSystem check identified no issues \(0 silenced\)\nok$", re.MULTILINE),
+# What the runner is known to print between a name and its "ok": how it begins and ends, and whether over many lines.
+_BROKEN_APART = tuple(
+    (re.compile(rf"^(.*?)\s\.\.\.\s{begins}", re.MULTILINE), re.compile(ends, re.MULTILINE), far)
+    for begins, ends, far in (
+        ("Testing against Django installed in ", r"(?s:.)*? silenced\)\.\nok$", True),
+        ("Internal Server Error: /", r".*/\nok$", False),
+        (r"System check identified no issues \(0 silenced\)", r"\nok$", False),
+    )
 )
 
 
@@ -42,10 +44,20 @@ def read(log: str) -> dict[str, str]:
                 found[words[1]] = word
         if line.startswith("ok") and last is not None:
             found[last] = "PASSED"
-    for pattern in _BROKEN_APART:
-        for match in pattern.finditer(log):
-            found[match.group(1)] = "PASSED"
-    return found
+    return found | dict.fromkeys(_broken_apart(log), "PASSED")
+
+
+def _broken_apart(log: str) -> Iterator[str]:
+    """The names with an "ok" that stands lines behind them."""
+    for begins, ends, far in _BROKEN_APART:
+        place = 0
+        while begun := begins.search(log, place):
+            ended = ends.match(log, begun.end())
+            if ended:
+                yield begun[1]
+            elif far:
+                break  # nor does a later one end
+            place = (ended or begun).end()
 
 
 def _note_success(line: str, found: dict[str, str]) -> str:

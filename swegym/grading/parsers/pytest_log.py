@@ -11,10 +11,9 @@ from collections.abc import Iterable
 
 _WORDS = ("FAILED", "PASSED", "SKIPPED", "ERROR", "XFAIL")
 _COUNT = re.compile(r"\[\d+\]")
-_OPTION = re.compile(r"(.*?)\[(.*)\]")
 _COLOUR = re.compile(r"\[(\d+)m")
 _CONTROL = dict.fromkeys(range(1, 32))
-_VERBOSE = re.compile(r"(?P<id>\S+::.*?) (?P<word>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+_VERBOSE = re.compile(r"(?P<id>(?>\S+?::).*?) (?P<word>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 _WORKER = re.compile(r"\[gw\d+\] \[ *\d+%\] (?P<word>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (?P<id>\S+::.*)")
 
 
@@ -101,10 +100,10 @@ def _is_count(word: str, name: str) -> bool:
 
 
 def _short_option(name: str) -> str:
-    match = _OPTION.search(name)
-    if match is None:
+    test, bracket, rest = name.partition("[")
+    option, closing, _ = rest.rpartition("]")
+    if not (bracket and closing):
         return name
-    test, option = match.groups()
     if option.startswith("/") and not option.startswith("//") and "*" not in option:
         option = "/" + option.rpartition("/")[2]
     return f"{test}[{option}]"

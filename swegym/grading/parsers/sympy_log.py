@@ -5,18 +5,22 @@ Names are functions without their files, so two tests of one name in two files a
 
 from __future__ import annotations
 
-import re
-
-_HEADING = re.compile(r"(?:_*) (.*)\.py:(.*) (?:_*)")
 _ENDINGS = {" E": "ERROR", " F": "FAILED", " ok": "PASSED"}
 
 
 def read(log: str) -> dict[str, str]:
-    found = {f"{match[1]}.py:{match[2]}": "FAILED" for match in _HEADING.finditer(log)}
-    for raw in log.split("\n"):
+    lines = log.split("\n")
+    found = {heading: "FAILED" for line in lines if (heading := _heading(line))}
+    for raw in lines:
         line = raw.strip()
         if line.startswith("test_"):
             for ending, word in _ENDINGS.items():
                 if line.endswith(ending):
                     found[line.split()[0]] = word
     return found
+
+
+def _heading(line: str) -> str:
+    """What stands between the first and the last blank, where that names a file: "____ sympy/core/x.py:test_a ____"."""
+    inner = line.partition(" ")[2].rpartition(" ")[0]
+    return inner if ".py:" in inner else ""

@@ -1,0 +1,53 @@
+"""Tests in a plainer form of the same meaning: one assertion for each claim, and tables where they are gone through."""
+
+from __future__ import annotations
+
+import ast
+import copy
+
+from swegym.grading import bindings
+from swegym.grading.bindings import Function
+
+
+class Split(ast.NodeTransformer):
+    """`assert a and b` as two."""
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
+        if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
+            return [ast.copy_location(ast.Assert(test, None), node) for test in node.test.values]
+        return node
+
+
+def inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:
+    """A table that is a module constant becomes the test's own, so that it can be changed there."""
+    for decorator in function.decorator_list:
+        if bindings.parametrised(decorator):
+            assert isinstance(decorator, ast.Call)
+            decorator.args[1] = _inlined(decorator.args[1], constants)
+            for keyword in decorator.keywords:
+                keyword.value = _inlined(keyword.value, constants)
+    for node in ast.walk(function):
+        if isinstance(node, ast.For):
+            node.iter = _inlined(node.iter, constants)
+
+
+def _inlined(node: ast.expr, constants: dict[str, ast.expr]) -> ast.expr:
+    """The rows that a constant stands for: a list's, or the values, items or keys of a dict; else the node itself."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple"):
+        return _inlined(node.args[0], constants) if len(node.args) == 1 and not node.keywords else node
+    if isinstance(node, ast.Name):
+        table = constants.get(node.id)
+        if isinstance(table, ast.List | ast.Tuple):
+            return copy.deepcopy(table)
+        way = "keys"
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not (node.args or node.keywords):
+        table = constants.get(node.func.value.id) if isinstance(node.func.value, ast.Name) else None
+        way = node.func.attr
+    else:
+        return node
+    if not isinstance(table, ast.Dict) or None in table.keys or way not in ("keys", "values", "items"):
+        return node
+    keys, values = copy.deepcopy(([key for key in table.keys if key is not None], table.values))
+    if way == "items":
+        return ast.List([ast.Tuple([*pair], ast.Load()) for pair in zip(keys, values, strict=True)], ast.Load())
+    return ast.List(keys if way == "keys" else values, ast.Load())

@@ -1,0 +1,63 @@
+"""Comparisons with a tolerance: how a test writes one, and how far from the reference fix's answer one may then be.
+
+An operator says it as text, for it is kept with the reference: "near" with the tolerances of pytest.approx, "near7" as
+unittest's assertAlmostEqual, else "near RELATIVE ABSOLUTE". Without it such an assertion would say one bit, and who
+gives an object that is near to everything would be right.
+"""
+
+from __future__ import annotations
+
+import ast
+
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-12  # of pytest.approx
+_SEVEN_PLACES = 5e-7
+
+
+def of_approx(call: ast.Call) -> str | None:
+    """The operator of `pytest.approx(expected, ...)`; None where its tolerances are no numbers that can be read."""
+    given = dict(zip(("rel", "abs"), call.args[1:], strict=False))
+    given |= {keyword.arg or "": keyword.value for keyword in call.keywords}
+    if len(call.args) > 3 or not given.keys() <= {"rel", "abs"}:
+        return None
+    numbers = {name: _number(node) for name, node in given.items()}
+    if None in numbers.values():
+        return None
+    relative = numbers.get("rel", 0.0 if "abs" in numbers else _RELATIVE)
+    return _operator(relative or 0.0, numbers.get("abs", _ABSOLUTE) or 0.0) if numbers else "near"
+
+
+def of_distance(test: ast.Compare) -> tuple[ast.BinOp, str] | None:
+    """`a - b` and the operator of `abs(a - b) < number`; None for anything else."""
+    call, operator, limit = test.left, test.ops[0], _number(test.comparators[0])
+    if limit is None or not isinstance(operator, ast.Lt | ast.LtE) or len(test.ops) > 1:
+        return None
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "abs" and call.args):
+        return None
+    difference = call.args[0]
+    if not (isinstance(difference, ast.BinOp) and isinstance(difference.op, ast.Sub)):
+        return None
+    return difference, _operator(0.0, limit)
+
+
+def allowed(operator: str) -> tuple[float, float]:
+    """How far an answer may be from the reference fix's, relatively and absolutely: either may be that far from what
+    the test says, on its own side.
+    """
+    if operator == "near7":
+        return 2 * _RELATIVE, 2 * _SEVEN_PLACES
+    _, *numbers = operator.split()
+    relative, absolute = map(float, numbers) if numbers else (_RELATIVE, _ABSOLUTE)
+    return 2 * relative, 2 * absolute
+
+
+def _operator(relative: float, absolute: float) -> str:
+    return f"near {relative!r} {absolute!r}"
+
+
+def _number(node: ast.expr) -> float | None:
+    """A number, or None where there is none to be read; `approx(x, abs=None)` is not worth more."""
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return float(value) if isinstance(value, int | float) and 0 <= value < float("inf") else None
