@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from swegym.grading import expectations, inherited, question_files, replay, seals
+from swegym.grading import expectations, inherited, question_files, replay, seals, twins
 from swegym.grading.choices import among_neighbours
 from swegym.grading.plain_values import decode
 from swegym.grading.reference import Question, Reference
@@ -135,9 +135,9 @@ def prepare(
     left: list[Question] = []
     for question in questions:
         asked = telling.get(_function(question), set())
-        twins = {site: steps for site, steps in question.twins.items() if "twins" in layers and site not in asked}
-        if twins:
-            twin_wanted[question.key] = replace(question, twins=twins)
+        open_sites = {site: steps for site, steps in question.twins.items() if "twins" in layers and site not in asked}
+        if open_sites:
+            twin_wanted[question.key] = replace(question, twins=open_sites)
         if "twins" in layers and question.twins and asked and not question.tells:
             left.append(question)
         if seals_too and question.seals:
@@ -152,20 +152,23 @@ def prepare(
     standing: dict[str, Question] = {}
     for path in sorted({question.path for question in (*sealed.values(), *twin_wanted.values())}):
         chosen = {name: sites for (place, name), sites in drawn.items() if place == path}
-        source, placed = _file(task, path, sealed, chosen)
+        source, placed, open_there = _file(task, path, sealed, chosen)
         if source is None:
             continue
         files[path] = source
         for key, question in {**sealed, **twin_wanted}.items():
             if question.path != path:
                 continue
-            names = placed.get(question.name, {})
-            copies = {key.replace(question.name, name, 1): step for name, step in names.items()}
+            parameters = key.partition("|")[2]
+            copies = {
+                key.replace(question.name, name, 1): 0 if copy.is_test(parameters) else place
+                for place, (name, copy) in enumerate(placed.get(question.name, {}).items(), 1)
+            }
             if copies and key in twin_wanted:
                 twinned[key] = copies
             test = next((copy for copy, step in copies.items() if step == 0), key)
-            changed = chosen[question.name].keys() if copies else ()
-            checks = {site: check for site, check in sealed.get(key, _NONE).seals.items() if int(site) not in changed}
+            unasked = open_there[question.name] if copies else ()
+            checks = {site: check for site, check in sealed.get(key, _NONE).seals.items() if int(site) not in unasked}
             if checks:
                 standing[test] = replace(question, seals=checks)
     keys = frozenset(standing).union(*twinned.values())
@@ -201,11 +204,11 @@ def prepare_among(task: Task, questions: Iterable[Question]) -> Inquiry:
 
 def _file(
     task: Task, path: str, sealed: Mapping[str, Question], chosen: Mapping[str, Mapping[int, Sequence[int]]]
-) -> tuple[bytes | None, dict[str, dict[str, int]]]:
-    """One test file with seals and twins in it, and where the twins are."""
+) -> tuple[bytes | None, dict[str, dict[str, twins.Copy]], dict[str, set[int]]]:
+    """One test file with seals and twins in it, where the twins are, and the sites that are not sealed in them."""
     tree = inherited.tree_of(task, path)
     if tree is None:
-        return None, {}
+        return None, {}, {}
     allowed: dict[str, set[int]] = {}
     for question in sealed.values():
         if question.path == path:
@@ -213,13 +216,19 @@ def _file(
     by_name = {name: allowed.get(_bare(name), set()) for name, _ in expectations.test_functions(tree)}
     taken = question_files.taken_by_others(task, path)
     seals.only(tree, {*allowed, *map(_bare, chosen), *taken})
+    # A function inside of a test may be what asserts in a call that is changed.
+    open_there = {
+        name: seals.inner_sites(tree, function).union(chosen[name])
+        for name, function in expectations.test_functions(tree)
+        if name in chosen
+    }
     placed = question_files.add_twins(tree, chosen)
     for name, copies in placed.items():
-        by_name.update(dict.fromkeys(copies, by_name[name].difference(chosen[name])))
+        by_name.update(dict.fromkeys(copies, by_name[name] - open_there[name]))
     for name, function in list(expectations.test_functions(tree)):
         if by_name.get(name):
             seals.seal_function(tree, function, by_name[name])
-    return seals.finished(tree, taken), placed
+    return seals.finished(tree, taken), placed, open_there
 
 
 def _alike(wanted: Mapping[str, Question]) -> tuple[dict[str, Question], list[Question]]:

@@ -218,22 +218,22 @@ def drawn(sites: Mapping[str, tuple[int, ...]]) -> dict[int, list[int]]:
     return {int(site): list(sites[site]) for site in chosen}
 
 
-def add_twins(tree: ast.Module, chosen: Mapping[str, Mapping[int, Sequence[int]]]) -> dict[str, dict[str, int]]:
-    """Put tests and their twins in place of tests, in random order; returns test name -> name there -> 0 for the test.
+def add_twins(tree: ast.Module, chosen: Mapping[str, Mapping[int, Sequence[int]]]) -> dict[str, dict[str, twins.Copy]]:
+    """Put tests and their twins in place of tests, in random order; returns test name -> name there -> what it is.
 
     `chosen`: test name -> sites -> steps. Raises nothing where a test is not in the file; it is then not in what comes
     back.
     """
     source = random.SystemRandom()
-    placed: dict[str, dict[str, int]] = {}
+    placed: dict[str, dict[str, twins.Copy]] = {}
     additions = []
     for name, function, body in twins.pairs(tree, frozenset(chosen)):
         prefix = name.removesuffix(function.name)
         copies = []
-        for place, steps in enumerate(twins.shuffled(chosen[name], source)):
+        for place, made in enumerate(twins.copies(tree, function, chosen[name], source)):
             other = f"{function.name}{MARK}{place}"
-            copies.append(twins.variant(tree, function, steps, other))
-            placed.setdefault(name, {})[prefix + other] = place + 1 if any(steps.values()) else 0
+            copies.append(twins.variant(tree, function, made.steps, other, rows=made.rows))
+            placed.setdefault(name, {})[prefix + other] = made
         additions.append((body, function, copies))
     for body, function, copies in additions:
         index = body.index(function)

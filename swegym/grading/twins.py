@@ -15,6 +15,7 @@ import copy
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from swegym.grading import bindings, expectations
 from swegym.grading.bindings import Function, Scope
@@ -26,6 +27,7 @@ SPOTS = 3  # in how many spots copies differ
 _DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
 _FEW = 3  # twins of each where there are several
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
+Rows = Mapping[str, Sequence[Mapping[int, int]]]
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
@@ -73,12 +75,18 @@ def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
 
 
 def variant(
-    tree: ast.Module, function: Function, steps: Mapping[int, int], name: str, *, alone: bool = False
+    tree: ast.Module,
+    function: Function,
+    steps: Mapping[int, int],
+    name: str,
+    *,
+    alone: bool = False,
+    rows: Rows | None = None,
 ) -> Function:
     """A copy of a test under another name, with the expectations of sites changed by steps; 0 leaves one as it is.
 
     Steps of one site change the same spot, so that none of them stands out, the test included. With `alone`, a changed
-    call decides by itself: the twin fails if that call does not hold, and nothing after it counts.
+    call decides by itself: the twin fails if that call does not hold, and nothing after it counts. `rows`: see `Copy`.
     """
     other = copy.deepcopy(function)
     other.name = name
@@ -113,9 +121,54 @@ def variant(
     expectations.rewrite(tree, other, statement, raising)
     for table in bindings.tables(other):
         for column in columns.keys() & set(table.names):
-            for cells, index in table.cells(column) or ():
-                cells[index] = _stepped(cells[index], columns[column])
+            for row, (cells, index) in enumerate(table.cells(column) or ()):
+                step = columns[column]
+                cells[index] = _stepped(cells[index], rows[column][row][step] if rows and column in rows else step)
     return other
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A test or one of its twins.
+
+    Where a column of a parametrised test is changed, each row has steps of its own for those of the copy (`rows`), so
+    that knowing one row, which was right before the fix, does not tell which copy is the test in the next.
+    """
+
+    steps: Mapping[int, int]
+    columns: Mapping[int, str]  # site -> the column in `rows` that it is changed in
+    rows: Rows
+
+    def is_test(self, parameters: str) -> bool:
+        """Whether nothing is changed in the row that a key names ("x=1,wanted=1", or "")."""
+        places = dict(part.split("=") for part in parameters.split(",") if part)
+        return not any(
+            self.rows[self.columns[site]][int(places[self.columns[site]])][step] if site in self.columns else step
+            for site, step in self.steps.items()
+        )
+
+
+def copies(
+    tree: ast.Module, function: Function, sites: Mapping[int, Sequence[int]], source: random.Random
+) -> list[Copy]:
+    """A test and its twins at some sites, in an order that tells nothing."""
+    order = shuffled(sites, source)
+    tables = bindings.tables(function)
+    names = [name for table in tables for name in table.names]
+    given = {name for decorator in function.decorator_list for name in bindings.parametrised(decorator)}
+    found = [site for site in expectations.sites(tree, function) if site.number in sites]
+    expected = {site.number: site.expected.id for site in found if isinstance(site.expected, ast.Name)}
+    columns = {
+        number: name
+        for number, name in expected.items()
+        if name in given and names.count(name) == 1 and list(expected.values()).count(name) == 1
+    }
+    rows = {}
+    for number, name in columns.items():
+        values = sorted({steps[number] for steps in order})
+        table = next(table for table in tables if name in table.names)
+        rows[name] = [dict(zip(values, source.sample(values, len(values)), strict=True)) for _ in table.rows]
+    return [Copy(steps, columns, rows) for steps in order]
 
 
 def _contradicted(site: Site, scope: Scope) -> bool:

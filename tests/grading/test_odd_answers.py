@@ -137,6 +137,7 @@ def test_steady():
             assert price(name) == 1
 
 def test_found():
+    assert price("d") == 2
     for name in names():
         assert price(name) == 1
 """
@@ -144,7 +145,7 @@ def test_found():
 
 @pytest.mark.parametrize(("name", "held"), [("test_steady", True), ("test_found", False)])
 def test_a_loop_over_what_the_test_says_is_gone_through(name, held):
-    check = seals.seal(expectations.parse(LOOPS), [name]).checks[name][0]
+    *_, check = seals.seal(expectations.parse(LOOPS), [name]).checks[name].values()
     check = {**check, "answers": ['["int", "1"]'] * 3}
     for count in (1, 3, 4):
         wrong, silent = asking._unlike({"0": check}, {"0": ['["int", "1"]'] * count})
