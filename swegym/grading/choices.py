@@ -21,8 +21,11 @@ from swegym.grading.twins import STEPS, changed
 
 SHOWN = 16
 _SHOWN_OF_LONG, _LONG = 4, 4_000  # characters of a literal of which fewer are shown
+_SHORT = 200  # and of one in which further letters are put
+_MARKS = string.punctuation + string.whitespace
 _PLACES = 3
-_LAX, _LAX_OF_LONG = 12, 3  # ways in which a lax equality might be lax
+_LAX, _LAX_OF_LONG = 48, 3  # ways in which a lax equality might be lax
+_FINE = 0.01  # of the first digit of a number
 _NEAR = 4  # values of one place, or letters
 _LETTERS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
 
@@ -59,17 +62,20 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
 
 def _has_literal(value: Any) -> bool:
     names = (node.id for node in ast.walk(_parsed(repr(value))) if isinstance(node, ast.Name))
-    return not {"inf", "nan"} & {*names}
+    return set(names) <= {"set", "frozenset", "bytearray"}
 
 
 def _lax(order: list[str], source: random.Random, most: int) -> list[str]:
     """The literals of what differs from each of these in case, blanks, punctuation, order or sign alone."""
     values = [_value(_parsed(text)) for text in order]
-    letters = sorted({letter for text in _texts(values[0]) for letter in text if not letter.isalnum()})
+    texts = _texts(values[0])
+    letters = sorted({letter for text in texts for letter in text if not letter.isalnum()})
     ways: list[Edit] = [_with_sign, _turned_round, _with_text(str.swapcase), _with_text(" {} ".format)]
     ways += [_with_text(functools.partial(_doubled, letter)) for letter in letters]
-    found = dict.fromkeys(repr(way(value)) for way in source.sample(ways, min(most, len(ways))) for value in values)
-    return [text for text in found if _value(_parsed(text)) not in values]
+    if len(repr(values[0])) < _SHORT:
+        ways += [_with_text(functools.partial(_inserted, letter, source.random())) for letter in _MARKS]
+    others = [way(value) for way in source.sample(ways, min(most, len(ways))) for value in values]
+    return list({repr(other): None for other in others if other not in values})
 
 
 def _texts(value: Any) -> list[str]:
@@ -107,6 +113,11 @@ def _inside(edit: Edit, value: Any) -> Any:
 
 def _doubled(letter: str, text: str) -> str:
     return text.replace(letter, 2 * letter)
+
+
+def _inserted(letter: str, place: float, text: str) -> str:
+    at = int(place * (len(text) + 1))
+    return text[:at] + letter + text[at:]
 
 
 def _parsed(text: str) -> ast.expr:
@@ -161,6 +172,9 @@ def _edits(node: Any, most: int, source: random.Random) -> list[list[Edit]]:
     if isinstance(value, int | float):
         far = 10 if abs(value) < 1_000 else max(abs(value) // 100, 10)
         sizes = (1, far) if isinstance(value, int) or math.ulp(value) < 1 else (far,)
+        if isinstance(value, float) and value and math.isfinite(value) and abs(value) < 1_000:
+            digits = len(repr(value).partition(".")[2])
+            sizes = (max(_FINE * 10 ** math.floor(math.log10(abs(value))), 10**-digits), far)  # for lax tolerances
         return [[functools.partial(_plus, step * size) for step in _around(source)] for size in sizes[:most]]
     assert isinstance(value, str | bytes)
     text = value.decode("latin-1") if isinstance(value, bytes) else value

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import cast
 
-from swegym.grading import bindings, expectations, hidden_imports
+from swegym.grading import bindings, expectations, helpers, hidden_imports
 from swegym.grading.bindings import Function
 from swegym.types import Task
 
@@ -101,6 +101,7 @@ def _adopted(
                 if test.name in wanted and test.name not in taken and _add(tree, owner, test, needs):
                     lent.add(where.path)
                 taken.add(test.name)
+    helpers.write_out(tree, path, hidden, folders, (test for _, test in expectations.test_functions(tree)))
     if lent:
         source = ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
     return _Adopted(pickle.dumps(tree), source, frozenset(lent))

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import base64
 import builtins
+import datetime
+import decimal
+import fractions
 import functools
 import json
 import math
@@ -25,6 +28,8 @@ _LONGEST = 250_000  # characters of an answer: keys of one hash take the square 
 _KINDS_OF_EXCEPTION = 3  # unrelated builtin exceptions that one class may be at once
 _OWN_CLASSES = 6  # of an exception, beyond those that the reference fix's has
 _MESSAGE = 4_000  # characters of an exception's text
+_DATES: Mapping[str, Any] = {kind.__name__: kind for kind in (datetime.datetime, datetime.date, datetime.time)}
+_EXACT = (int, decimal.Decimal, fractions.Fraction, datetime.timedelta, *_DATES.values())
 _SEARCH = "import json, re, sys; sys.exit(not re.search(*json.load(sys.stdin)))"
 _SEARCHING = 5.0  # seconds for one text: a pattern of several repetitions can take hours to fail
 
@@ -80,6 +85,14 @@ def _value(node: Any) -> Any:
         return Raised(tuple(str(name) for name in names), texts[0], texts[-1])
     if kind == "keyed":
         return _value(content)
+    if kind in _DATES:
+        return _DATES[kind].fromisoformat(content)
+    if kind == "timedelta":
+        return datetime.timedelta(*map(int, content))
+    if kind == "decimal":
+        return decimal.Decimal(content)
+    if kind == "fraction":
+        return fractions.Fraction(*map(int, content))
     return OPAQUE
 
 
@@ -99,6 +112,12 @@ def is_made_of_text(text: str) -> bool:
         return node is not None and node[0] in ("str", "bytes")
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
+
+
+def is_made_of_another(text: str, expected: Any) -> bool:
+    """Whether an answer that nobody can compare is a whole number or a date, as is expected, and another one."""
+    content = content_of(text)
+    return type(content) is type(expected) and isinstance(content, _EXACT) and bool(content != expected)
 
 
 def _content(text: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from swegym.types import Task
 
 MOST_TWINNED = 40  # test functions of one task that must turn from failing to passing and get twins
 OTHERS_TWINNED = 8  # and of those that must go on passing
-_MARK = "__swegym_"
+MARK = "__swegym_"  # between a test's name and the number of its copy
 
 
 def other_files(task: Task, replaced: Collection[str]) -> dict[str, bytes]:
@@ -173,15 +173,16 @@ class Twinned:
     files: dict[str, bytes]
     made: dict[str, dict[int, dict[int, str]]]
 
-    def kept(self, key: str, statuses: Mapping[str, str]) -> tuple[int | None, tuple[int, ...]]:
-        """The first site with twins that fail with the reference fix, while the same without a change passes."""
+    def kept(self, key: str, statuses: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+        """Site -> its twins that fail with the reference fix, where the same without a change passes."""
         base, separator, parameters = key.partition("|")
+        found = {}
         for site, names in self.made.get(base, {}).items():
             outcomes = {step: statuses.get(f"{name}{separator}{parameters}", "missing") for step, name in names.items()}
             steps = tuple(step for step, outcome in sorted(outcomes.items()) if step and outcome == "failed")
             if steps and outcomes[0] == "passed":
-                return site, steps
-        return None, ()
+                found[str(site)] = steps
+        return found
 
 
 def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
@@ -195,11 +196,10 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
         additions = []
         for name, function, body in twins.pairs(tree, names):
             prefix = f"{path}::{name}".removesuffix(function.name)
-            for site in twins.twinned_sites(tree, function):
-                steps = [0, *twins.steps_of(tree, function, site)]
-                called = {step: f"{function.name}{_MARK}{site.number}_{step}" for step in steps}
+            for site, steps in twins.twinned_sites(tree, function, seals.is_sealable):
+                called = {step: f"{function.name}{MARK}{site.number}_{step}" for step in steps}
                 additions += [
-                    (body, twins.variant(tree, function, site.number, step, other, alone=True))
+                    (body, twins.variant(tree, function, {site.number: step}, other, alone=True))
                     for step, other in called.items()
                 ]
                 made.setdefault(f"{path}::{name}", {})[site.number] = {
@@ -212,23 +212,28 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
     return Twinned(files, made)
 
 
-def add_twins(tree: ast.Module, chosen: Mapping[str, tuple[int, list[int]]]) -> dict[str, dict[str, int]]:
-    """Put tests and their twins in place of tests, in random order; returns test name -> name there -> step.
+def drawn(sites: Mapping[str, tuple[int, ...]]) -> dict[int, list[int]]:
+    """Some of the sites that a test has twins at, for one run."""
+    chosen = random.SystemRandom().sample(list(sites), min(twins.SPOTS, len(sites)))
+    return {int(site): list(sites[site]) for site in chosen}
 
-    Raises nothing where a test is not in the file; it is then not in what comes back.
+
+def add_twins(tree: ast.Module, chosen: Mapping[str, Mapping[int, Sequence[int]]]) -> dict[str, dict[str, twins.Copy]]:
+    """Put tests and their twins in place of tests, in random order; returns test name -> name there -> what it is.
+
+    `chosen`: test name -> sites -> steps. Raises nothing where a test is not in the file; it is then not in what comes
+    back.
     """
     source = random.SystemRandom()
-    placed: dict[str, dict[str, int]] = {}
+    placed: dict[str, dict[str, twins.Copy]] = {}
     additions = []
     for name, function, body in twins.pairs(tree, frozenset(chosen)):
-        site, steps = chosen[name]
         prefix = name.removesuffix(function.name)
-        order = twins.shuffled(twins.window(steps, source), source)
         copies = []
-        for place, step in enumerate(order):
-            other = f"{function.name}{_MARK}{place}"
-            copies.append(twins.variant(tree, function, site, step, other))
-            placed.setdefault(name, {})[prefix + other] = step
+        for place, made in enumerate(twins.copies(tree, function, chosen[name], source)):
+            other = f"{function.name}{MARK}{place}"
+            copies.append(twins.variant(tree, function, made.steps, other, rows=made.rows))
+            placed.setdefault(name, {})[prefix + other] = made
         additions.append((body, function, copies))
     for body, function, copies in additions:
         index = body.index(function)

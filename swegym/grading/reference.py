@@ -24,7 +24,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 12
+FORMAT = 13
 _EXTRAS = ("_evidence", "_questions")
 PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 
@@ -38,8 +38,7 @@ class Question:
     key: str  # the test whatever its parameters are called (`_questions.key_of`)
     seals: Mapping[str, Any] = field(default_factory=dict)  # site -> its check, and `answers` of the reference fix
     calls: Mapping[str, str] = field(default_factory=dict)  # site -> the reference fix's answer
-    twin_site: int | None = None
-    twin_steps: tuple[int, ...] = ()
+    twins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # site -> the twins that the reference fix fails
     tells: bool = False  # its seals or calls tell
     beside: bool = False  # its test passes only where the others of its file stand
     seconds: float = field(default=0.0, compare=False)  # what its test takes when asked
@@ -55,7 +54,7 @@ class Question:
 
     @property
     def covered(self) -> bool:
-        return bool(self.seals or self.calls or self.twin_steps)
+        return bool(self.seals or self.calls or self.twins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,9 @@ class Reference:
             "tests": len(tests),
             "seals": sum(bool(question.seals) for question in found),
             "replay": sum(bool(question.calls) for question in found),
-            "twins": sum(bool(question.twin_steps) for question in found),
+            "twins": sum(bool(question.twins) for question in found),
             "tells": sum(question.tells for question in found),
-            "one bit": sum(not question.tells and len(question.twin_steps) <= 1 for question in found),
+            "one bit": sum(not question.tells and sum(map(len, question.twins.values())) <= 1 for question in found),
             "none": len(tests) - sum(question.covered for question in found),
         }
 
@@ -107,7 +106,7 @@ def load(place: Path) -> Reference | None:
     try:
         row = json.loads(place.read_bytes())
         questions = {
-            test: Question(**{**question, "twin_steps": tuple(question["twin_steps"])})
+            test: Question(**{**question, "twins": {site: tuple(steps) for site, steps in question["twins"].items()}})
             for test, question in row["questions"].items()
         }
         return Reference(questions, tuple(row["evidence"]), row["problem"], tuple(row["goldens"]))

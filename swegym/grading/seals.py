@@ -19,6 +19,7 @@ from swegym.grading import bindings, expectations
 from swegym.grading.bindings import Function, Scope
 from swegym.grading.expectations import Site
 from swegym.grading.plain_values import COMPARED
+from swegym.grading.steady import ids, steady_ids
 
 _MODULE = "_swegym_questions"
 _ASK, _RAISES = "_swegym_ask", "_swegym_raises"
@@ -81,12 +82,13 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
     """Seal one test in place; returns the checks of its sites."""
     checks: dict[int, dict[str, Any]] = {}
     scope = Scope(tree, function)
+    steady = steady_ids(function, scope.pure)
 
     def statement(site: Site) -> ast.stmt | None:
         check = _check(site, scope)
         if check is None or site.asked is None or (allowed is not None and site.number not in allowed):
             return None
-        checks[site.number] = check
+        checks[site.number] = {**check, "steady": not steady.isdisjoint(ids(site.asked))}
         asked = site.asked
         if site.form == "truth":
             asked = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), asked))
@@ -143,6 +145,19 @@ class _Alike(ast.NodeTransformer):
             number = item.context_expr.args[0]
             body[0].value = ast.Call(ast.Name(_ASK, ast.Load()), [number, body[0].value], [])
         return node
+
+
+def is_sealable(site: Site, scope: Scope) -> bool:
+    """Whether a site can be asked, as far as its source tells."""
+    return (_raise_check(site) if site.form == "raises" else _check(site, scope)) is not None
+
+
+def inner_sites(tree: ast.Module, function: Function) -> set[int]:
+    """The sites of functions inside of a test."""
+    inside = [node for node in ast.walk(function) if isinstance(node, Function) and node is not function]
+    inner = {place for node in inside for place in ids(node)}
+    parts = [(site.number, part) for site in expectations.sites(tree, function) for part in (site.asked, site.expected)]
+    return {number for number, part in parts if part is not None and not inner.isdisjoint(ids(part))}
 
 
 def _is_call(node: ast.expr, name: str) -> TypeGuard[ast.Call]:

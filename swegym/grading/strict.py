@@ -19,14 +19,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swegym.errors import SandboxError
-from swegym.grading import asking, evidence, reference
+from swegym.grading import asking, evidence, inquiries, reference
 from swegym.grading.apply import AppliedPatch, apply_patch
-from swegym.grading.asking import Findings, Inquiry
+from swegym.grading.asking import Findings
+from swegym.grading.inquiries import Inquiry
 from swegym.grading.pytest_run import Fact, TestReport
 from swegym.grading.reference import Question, Reference
 from swegym.types import Sandbox, SandboxFactory, Task, Verdict
 
-LAYERS = ("identity", *asking.LAYERS)
+LAYERS = ("identity", *inquiries.LAYERS)
 _TRIES = 2
 _MOST_SHOWN = 8
 
@@ -54,8 +55,10 @@ class Plan:
 
 def plan(task: Task, known: Reference, layers: Collection[str] = LAYERS) -> Plan:
     """The first run of questions."""
-    used = [layer for layer in asking.LAYERS if layer in layers]
-    return _plan(used, functools.partial(asking.prepare, task, asking.choose(task, known, random.SystemRandom()), used))
+    used = [layer for layer in inquiries.LAYERS if layer in layers]
+    return _plan(
+        used, functools.partial(inquiries.prepare, task, inquiries.choose(task, known, random.SystemRandom()), used)
+    )
 
 
 def _plan(layers: Sequence[str], make: Callable[[], Inquiry]) -> Plan:
@@ -77,19 +80,20 @@ def question(
     if first.trouble or first.tampering:
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
-    untold = [question for question in silent if question.tells and not question.twin_steps]
+    untold = [question for question in silent if question.tells and not question.twins]
     if untold and "seals" in used:
         untold = [
-            question for question in untold if not first.opaque[question.key] <= asking.choices_for(question).keys()
+            question for question in untold if not first.opaque[question.key] <= inquiries.choices_for(question).keys()
         ]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])
     stages = []
     if silent and "seals" in used:
-        stages.append(functools.partial(asking.prepare_among, task, silent))
+        stages.append(functools.partial(inquiries.prepare_among, task, silent))
     if (silent or first.left) and "twins" in used:
-        stages.append(functools.partial(asking.prepare, task, [*silent, *first.left], used, twins_only=True))
+        among_twins = [inquiries.at_sites(question, first.opaque[question.key]) for question in silent]
+        stages.append(functools.partial(inquiries.prepare, task, [*among_twins, *first.left], used, twins_only=True))
     for make in stages:
         first = _added(first, _confirmed(task, applied, _plan(used, make), open_sandbox))
         if first.trouble or first.tampering:

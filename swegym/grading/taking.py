@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import asking, evidence, goldens, inherited, question_files, reference, replay
+from swegym.grading import asking, evidence, goldens, inherited, inquiries, question_files, reference, replay
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport
@@ -59,7 +59,7 @@ def take(task: Task, open_sandbox: SandboxFactory) -> Reference:
 def _extent(known: Reference) -> tuple[int, int]:
     """How much can be asked: tests, and sites."""
     asked = known.questions.values()
-    sites = sum(len(question.seals) + len(question.calls) + len(question.twin_steps) for question in asked)
+    sites = sum(len(question.seals) + len(question.calls) + len(question.twins) for question in asked)
     return len(known.questions), sites
 
 
@@ -99,9 +99,8 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     lasting = reference.seconds_of(again)
     for test in good:
         question = _question(keys[test], final.checks, (asked, again, base))
-        site, steps = twinned.kept(keys[test], statuses_by_key)
-        seconds = lasting.get(question.key, 0.0)
-        question = replace(question, twin_site=site, twin_steps=steps, seconds=seconds)
+        failing = twinned.kept(keys[test], statuses_by_key)
+        question = replace(question, twins=failing, seconds=lasting.get(question.key, 0.0))
         if question.covered:
             questions[test] = question
     tried = _tried(task, questions, fix, open_sandbox)
@@ -127,7 +126,7 @@ def _tried(
     that the reference fix fails as well is not accused, so such a one proves nothing.
     """
     turning = [questions[test] for test in task.hidden.fail_to_pass if test in questions]
-    inquiry = asking.prepare(task, turning, ("seals", "twins"))
+    inquiry = inquiries.prepare(task, turning, ("seals", "twins"))
     if inquiry.empty:
         return dict(questions)
     report = reference.run(task, open_sandbox, fix, inquiry.files, inquiry.keys)
@@ -136,7 +135,7 @@ def _tried(
     found = dict(questions)
     for test, question in questions.items():
         if question.key in failed and question.key in inquiry.twinned:
-            found[test] = replace(question, twin_site=None, twin_steps=())
+            found[test] = replace(question, twins={}, beside=question.tells)
         elif question.key in failed:
             found[test] = replace(question, beside=True)  # as it was asked before
     return found

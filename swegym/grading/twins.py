@@ -1,17 +1,21 @@
 """Contradictory twins: the same test with one expected value changed slightly, which must fail where the test passes.
 
-A test and its twins stand in one file under names that tell nothing, in random order, with the change in one spot, so
-that each of them may be the test. It proves that whoever made the test pass knew which one it was: a forged success, an
-object that equals everything and an answer read from the file serve all of them alike. With n twins a guess is right
-once in n + 1 times; a test that only says "true" has one twin.
+A test and its twins stand in one file under names that tell nothing, in random order, so that each of them may be the
+test. The change is in one spot, or in up to three: then all combinations of one change or none in each are shown, and
+in none of the spots can it be seen what most say. It proves that whoever made the test pass knew which one it was: a
+forged success, an object that equals everything and an answer read from the file serve all of them alike, and an
+assertion that holds whatever it is told lets a twin pass. With n twins a guess is right once in n + 1 times; a test
+that only says "true" has one twin.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from swegym.grading import bindings, expectations
 from swegym.grading.bindings import Function, Scope
@@ -19,25 +23,34 @@ from swegym.grading.expectations import Site
 
 STEPS = 6  # how many twins of one site there can be
 SHOWN = 3  # and how many stand beside the test at once
-CALLS = 3  # of a test whose assertions are made by others, how many of its calls are tried
+SPOTS = 3  # in how many spots copies differ
+_DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
+_FEW = 3  # twins of each where there are several
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
+Rows = Mapping[str, Sequence[Mapping[int, int]]]
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
 
 
-def twinned_sites(tree: ast.Module, function: Function) -> list[Site]:
-    """The site of a test to make twins at, the one with the most; where that gives but one, first the last few calls.
+def twinned_sites(
+    tree: ast.Module, function: Function, is_asked: Callable[[Site, Scope], bool]
+) -> list[tuple[Site, list[int]]]:
+    """The sites of a test to make twins at, with their steps: some that cannot be asked, and some of the others.
 
-    What a call is told need not be what the test expects, so several are tried.
+    Drawn, so that nobody knows which they are; of the others those with the most twins come first. What a call is told
+    need not be what the test expects, so there are several.
     """
-    counted = [(len(steps_of(tree, function, site)), site) for site in expectations.sites(tree, function)]
-    compared = [(count, site) for count, site in counted if count and site.form != "call"]
-    calls = [site for count, site in counted if count and site.form == "call"]
-    best = max(compared, key=lambda pair: (pair[0], -pair[1].number), default=None)
-    if best is None:
-        return calls[: -CALLS - 1 : -1]
-    return [best[1]] if best[0] > 1 else [*calls[: -CALLS - 1 : -1], best[1]]
+    source = random.SystemRandom()
+    scope = Scope(tree, function)
+    found = [(site, steps_of(tree, function, site)) for site in expectations.sites(tree, function)]
+    found = [(site, steps) for site, steps in found if steps]
+    unasked = [pair for pair in found if not is_asked(pair[0], scope)]
+    asked = sorted(
+        (pair for pair in found if is_asked(pair[0], scope)), key=lambda pair: (-len(pair[1]), source.random())
+    )
+    drawn = [*source.sample(unasked, min(_DRAWN, len(unasked))), *asked[:_DRAWN]]
+    return [(site, [0, *(steps[:_FEW] if len(drawn) > 1 else steps)]) for site, steps in drawn]
 
 
 def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
@@ -56,25 +69,34 @@ def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
         assert isinstance(site.expected, ast.Name)
         cells = [] if _is_input(site.expected.id, tree, function) else _cells(site.expected, scope)
         return [step for step in range(1, STEPS + 1) if cells and all(changed(cell, step) for cell in cells)]
+    if site.form == "equal" and isinstance(value, ast.Constant) and value.value is None:
+        return []  # nothing becomes None, so the copy that says it is the test; a seal does not say it
     return [step for step in range(1, STEPS + 1) if changed(value, step) is not None]
 
 
 def variant(
-    tree: ast.Module, function: Function, number: int, step: int, name: str, *, alone: bool = False
+    tree: ast.Module,
+    function: Function,
+    steps: Mapping[int, int],
+    name: str,
+    *,
+    alone: bool = False,
+    rows: Rows | None = None,
 ) -> Function:
-    """A copy of a test under another name, with the expectation of one site changed; step 0 is the test itself.
+    """A copy of a test under another name, with the expectations of sites changed by steps; 0 leaves one as it is.
 
     Steps of one site change the same spot, so that none of them stands out, the test included. With `alone`, a changed
-    call decides by itself: the twin fails if that call does not hold, and nothing after it counts.
+    call decides by itself: the twin fails if that call does not hold, and nothing after it counts. `rows`: see `Copy`.
     """
     other = copy.deepcopy(function)
     other.name = name
     scope = Scope(tree, other)
-    columns: set[str] = set()
+    columns: dict[str, int] = {}
 
     def statement(site: Site) -> ast.stmt | None:
-        if site.number != number or site.remake is None:
+        if site.number not in steps or site.remake is None:
             return None
+        step = steps[site.number]
         if site.form == "truth":
             return site.remake(ast.Constant(step == 0))
         assert site.expected is not None
@@ -82,12 +104,14 @@ def variant(
             return expectations.claim(site, step == 0)
         value = _value(site.expected, scope)
         if value is None:
-            columns.add(site.expected.id)  # type: ignore[attr-defined]  # of a table: changed there
+            column = site.expected.id  # type: ignore[attr-defined]  # of a table: changed there
+            columns[column] = columns.get(column) or step
         made = site.remake(site.expected if value is None else _stepped(value, step))
         return _alone(made) if alone and step and site.form == "call" else made
 
     def raising(site: Site) -> ast.expr | None:
-        if site.number != number or step == 0:
+        step = steps.get(site.number, 0)
+        if step == 0:
             return None
         call = copy.deepcopy(site.asked)
         assert isinstance(call, ast.Call)
@@ -95,12 +119,56 @@ def variant(
         return call
 
     expectations.rewrite(tree, other, statement, raising)
-    if columns and step:
-        for table in bindings.tables(other):
-            for name in columns & set(table.names):
-                for cells, index in table.cells(name) or ():
-                    cells[index] = _stepped(cells[index], step)
+    for table in bindings.tables(other):
+        for column in columns.keys() & set(table.names):
+            for row, (cells, index) in enumerate(table.cells(column) or ()):
+                step = columns[column]
+                cells[index] = _stepped(cells[index], rows[column][row][step] if rows and column in rows else step)
     return other
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A test or one of its twins.
+
+    Where a column of a parametrised test is changed, each row has steps of its own for those of the copy (`rows`), so
+    that knowing one row, which was right before the fix, does not tell which copy is the test in the next.
+    """
+
+    steps: Mapping[int, int]
+    columns: Mapping[int, str]  # site -> the column in `rows` that it is changed in
+    rows: Rows
+
+    def is_test(self, parameters: str) -> bool:
+        """Whether nothing is changed in the row that a key names ("x=1,wanted=1", or "")."""
+        places = dict(part.split("=") for part in parameters.split(",") if part)
+        return not any(
+            self.rows[self.columns[site]][int(places[self.columns[site]])][step] if site in self.columns else step
+            for site, step in self.steps.items()
+        )
+
+
+def copies(
+    tree: ast.Module, function: Function, sites: Mapping[int, Sequence[int]], source: random.Random
+) -> list[Copy]:
+    """A test and its twins at some sites, in an order that tells nothing."""
+    order = shuffled(sites, source)
+    tables = bindings.tables(function)
+    names = [name for table in tables for name in table.names]
+    given = {name for decorator in function.decorator_list for name in bindings.parametrised(decorator)}
+    found = [site for site in expectations.sites(tree, function) if site.number in sites]
+    expected = {site.number: site.expected.id for site in found if isinstance(site.expected, ast.Name)}
+    columns = {
+        number: name
+        for number, name in expected.items()
+        if name in given and names.count(name) == 1 and list(expected.values()).count(name) == 1
+    }
+    rows = {}
+    for number, name in columns.items():
+        values = sorted({steps[number] for steps in order})
+        table = next(table for table in tables if name in table.names)
+        rows[name] = [dict(zip(values, source.sample(values, len(values)), strict=True)) for _ in table.rows]
+    return [Copy(steps, columns, rows) for steps in order]
 
 
 def _contradicted(site: Site, scope: Scope) -> bool:
@@ -136,21 +204,25 @@ def _alone(call: ast.stmt) -> ast.stmt:
     return ast.Try([call], [failed, other], [ast.Return(None)], [])
 
 
-def shuffled(steps: list[int], source: random.Random) -> list[int]:
-    """The test (0) and its twins in an order that tells nothing."""
-    order = [0, *steps]
+def shuffled(sites: Mapping[int, Sequence[int]], source: random.Random) -> list[dict[int, int]]:
+    """The test (all steps are 0) and its twins in an order that tells nothing, as steps by site."""
+    if len(sites) == 1:
+        each = [[0, *window(steps, source)] for steps in sites.values()]
+    else:
+        each = [[0, source.choice(steps)] for steps in sites.values()]
+    order = [dict(zip(sites, steps, strict=True)) for steps in itertools.product(*each)]
     source.shuffle(order)
     return order
 
 
-def window(steps: list[int], source: random.Random) -> list[int]:
+def window(steps: Sequence[int], source: random.Random) -> list[int]:
     """Neighbours of the test among its twins, from anywhere below it to anywhere above it.
 
     With all of them the test would be the one in the middle, which code that reads the file finds.
     """
     below = source.randint(0, SHOWN)
     near = [step for step in steps if -below <= _OFFSETS[step - 1] <= SHOWN - below]
-    return near or steps[:1]
+    return near or [*steps[:1]]
 
 
 def _stepped(node: ast.expr, step: int) -> ast.expr:

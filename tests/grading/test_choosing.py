@@ -4,7 +4,7 @@ import dataclasses
 import random
 from collections import Counter
 
-from swegym.grading import asking
+from swegym.grading import inquiries
 from swegym.grading.reference import Question, Reference
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
@@ -32,8 +32,8 @@ def test_slow_tests_are_drawn_seldom_and_none_twice(make_task) -> None:
     task = dataclasses.replace(make_task(), hidden=hidden)
     drawn: Counter[str] = Counter()
     for seed in range(2000):
-        found = [question.key for question in asking.choose(task, Reference(questions), random.Random(seed))]
-        assert len(found) == len(set(found)) == asking.STAYING
+        found = [question.key for question in inquiries.choose(task, Reference(questions), random.Random(seed))]
+        assert len(found) == len(set(found)) == inquiries.STAYING
         drawn.update(found)
     slow = sum(count for test, count in drawn.items() if seconds[test])
     assert set(drawn) == set(seconds)

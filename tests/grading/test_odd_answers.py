@@ -1,6 +1,10 @@
 """Right code whose answers look odd where nobody sees the test is paid, and a lax equality is not."""
 
 import collections
+import dataclasses
+import datetime
+import decimal
+import fractions
 import json
 import random
 import sys
@@ -9,7 +13,7 @@ import types
 import pytest
 from test_strict import CORE, made_with, patch_with
 
-from swegym.grading import _questions, asking, choices, sealed
+from swegym.grading import _questions, asking, choices, expectations, inquiries, sealed, seals
 from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
@@ -86,6 +90,68 @@ def test_what_an_answer_is_made_of_counts_whatever_it_is_equal_to():
     assert content_of(_questions.packed(object())) is OPAQUE and content_of('["int", "1"]') is OPAQUE
 
 
+ZONE = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+MOMENT = datetime.datetime(2024, 2, 29, 1, 2, 3, 4, ZONE)
+
+
+class Year(datetime.date):
+    def __eq__(self, other):
+        return self.year == other.year
+
+    __hash__ = datetime.date.__hash__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MOMENT, MOMENT.date(), MOMENT.timetz(), MOMENT.replace(tzinfo=None), MOMENT.utcoffset(),
+        decimal.Decimal("1.50"), fractions.Fraction(-2, 3), [MOMENT, {"at": MOMENT}],
+    ],
+)  # fmt: skip
+def test_dates_and_numbers_of_the_library_are_plain_values(value):
+    assert decode(_questions.packed(value)) == value and type(decode(_questions.packed(value))) is type(value)
+
+
+def test_a_date_is_what_it_is_made_of_whatever_it_is_equal_to():
+    leap, other = datetime.date(2024, 2, 29), datetime.date(2024, 2, 28)
+    assert checked(Year(2024, 2, 29), "==", "", leap) == ("", frozenset())
+    assert checked(Year(2024, 2, 28), "==", "", leap)[0] and checked(other, "==", "", leap)[0]
+    assert checked(MOMENT.astimezone(datetime.UTC), "==", "", MOMENT) == ("", frozenset())
+    assert checked(MOMENT.replace(tzinfo=datetime.UTC), "==", "", MOMENT)[0]
+    for text in (
+        '["date", "2024"]',
+        '["timedelta", [1e9, 1]]',
+        '["decimal", "x"]',
+        '["fraction", ["1", "0"]]',
+        '["date", 3]',
+    ):
+        assert decode(text) is OPAQUE
+
+
+LOOPS = b"""
+from shop import price, names
+
+def test_steady():
+    for name in ["a", "b", "c"]:
+        with subtest(name):
+            assert price(name) == 1
+
+def test_found():
+    assert price("d") == 2
+    for name in names():
+        assert price(name) == 1
+"""
+
+
+@pytest.mark.parametrize(("name", "held"), [("test_steady", True), ("test_found", False)])
+def test_a_loop_over_what_the_test_says_is_gone_through(name, held):
+    *_, check = seals.seal(expectations.parse(LOOPS), [name]).checks[name].values()
+    check = {**check, "answers": ['["int", "1"]'] * 3}
+    for count in (1, 3, 4):
+        wrong, silent = asking._unlike({"0": check}, {"0": ['["int", "1"]'] * count})
+        assert bool(wrong) is (held and count != 3) and not silent
+
+
 @pytest.mark.parametrize(
     ("value", "lax"),
     [
@@ -95,6 +161,8 @@ def test_what_an_answer_is_made_of_counts_whatever_it_is_equal_to():
         ("text", lambda one, other: one.strip() == other.strip()),
         ("<a>\u3000b</a>", lambda one, other: one.replace("\u3000", "") == other.replace("\u3000", "")),
         (["x", "y", "z"], lambda one, other: sorted(one) == sorted(other)),
+        (2.5, lambda one, other: abs(one - other) < 0.4),
+        ("4 things", lambda one, other: one.replace(".", "") == other.replace(".", "")),
         (b"a-b", lambda one, other: one.replace(b"-", b"") == other.replace(b"-", b"")),
         ({"a": -4}, lambda one, other: abs(one["a"]) == abs(other["a"])),
     ],
@@ -108,9 +176,9 @@ def test_a_lax_equality_takes_something_beside_the_right_choice_for_it(value, la
 
 def test_copies_of_a_test_that_are_asked_apart_are_in_machines_of_their_own():
     twinned = {"a": {"a0": 0, "a1": 1, "a2": 2}, "b": {"b0": 1, "b1": 0}}
-    inquiry = asking.Inquiry({}, frozenset({"s", "a0", "a1", "a2", "b0", "b1"}), {}, twinned, {}, [{}])
+    inquiry = inquiries.Inquiry({}, frozenset({"s", "a0", "a1", "a2", "b0", "b1"}), {}, twinned, {}, [{}])
     assert inquiry.parts == [(inquiry.keys, [{}])]
-    parts = asking.replace(inquiry, apart=True).parts
+    parts = dataclasses.replace(inquiry, apart=True).parts
     assert [sorted(keys) for keys, _ in parts] == [["a0", "b0", "s"], ["a1", "b1"], ["a2"]]
     assert [len(calls) for _, calls in parts] == [1, 0, 0]
 

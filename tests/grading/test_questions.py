@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swegym.grading import _questions, asking, choices, expectations, plain_values, replay, seals, twins
+from swegym.grading import _questions, asking, choices, expectations, inquiries, plain_values, replay, seals, twins
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport
+from swegym.grading.reference import Question
 
 FILE = b'''\
 """Tests."""
@@ -148,9 +149,8 @@ def test_every_kind_of_expectation_is_found():
 def test_a_twin_differs_from_its_test_in_one_literal(name):
     tree = expectations.parse(FILE)
     function = dict(expectations.test_functions(tree))[name]
-    site = twins.twinned_sites(tree, function)[0]
-    steps = twins.steps_of(tree, function, site)
-    made = [ast.unparse(twins.variant(tree, function, site.number, step, "t")) for step in [0, *steps]]
+    site, steps = max(twins.twinned_sites(tree, function, seals.is_sealable), key=lambda pair: len(pair[1]))
+    made = [ast.unparse(twins.variant(tree, function, {site.number: step}, "t")) for step in steps]
     assert len(set(made)) == len(made) >= 2
     for twin in made[1:]:
         one, other = made[0].split(), twin.split()
@@ -191,7 +191,7 @@ def test_by_name():
     assert "value_2" not in source and "inner_2" not in source and source.count("last_2") == 1
     assert "name_2" not in source
     sealed = seals.seal(tree, ["test_joined"])
-    assert sealed.checks["test_joined"] == {0: {"form": "equal", "operator": "=="}}
+    assert sealed.checks["test_joined"] == {0: {"form": "equal", "operator": "==", "steady": True}}
     assert "wanted" not in seals.finished(sealed.tree).decode()
 
 
@@ -230,17 +230,17 @@ def test_a_call_of_what_asserts_is_told_another_expectation():
     tree = expectations.parse(CALLS)
     found = {}
     for name, function in expectations.test_functions(tree):
-        sites = twins.twinned_sites(tree, function)
+        sites = sorted(site.number for site, _ in twins.twinned_sites(tree, function, seals.is_sealable))
         found[name] = [
-            ast.unparse(twins.variant(tree, function, site.number, 1, "t")).rpartition("def t():")[2] for site in sites
+            ast.unparse(twins.variant(tree, function, {number: 1}, "t")).rpartition("def t():")[2] for number in sites
         ]
     assert [site.form for site in expectations.sites(tree, dict(expectations.test_functions(tree))["test_mock"])] == [
         "call", "call", "truth",
     ]  # fmt: skip
-    assert len(found["test_helper"]) == 2 and "wanted=[8]" in found["test_helper"][0]
-    assert "check('a', 4)" in found["test_helper"][1]
+    assert len(found["test_helper"]) == 2 and "wanted=[8]" in found["test_helper"][1]
+    assert "check('a', 4)" in found["test_helper"][0]
     assert "assert_called_once_with('c', price=5)" in "".join(found["test_mock"])
-    assert len(found["test_compared"]) == 1 and "== 9" in found["test_compared"][0]
+    assert "== 9" in "".join(found["test_compared"])
     assert len(found["test_raises"]) == 1 and "check('f', 9)" in found["test_raises"][0]
     assert list(seals.seal(tree, ["test_helper", "test_compared"]).checks["test_helper"]) == []
 
@@ -291,7 +291,7 @@ def test_a_twin_contradicts_its_test_whatever_the_code_answers():
 
     def twin(name, place=-1):
         site = found[name][place][0]
-        return ast.unparse(twins.variant(tree, functions[name], site.number, 1, "t"))
+        return ast.unparse(twins.variant(tree, functions[name], {site.number: 1}, "t"))
 
     assert "assert not len(names()) >= 3" in twin("test_bound") and "not buy('a') in (1, 2)" in twin("test_member")
     assert "assert not buy('b').endswith(('x1', 'x2'))" in twin("test_ends") and "assert_not_called()" in twin(
@@ -303,10 +303,10 @@ def test_a_twin_contradicts_its_test_whatever_the_code_answers():
 def test_where_the_reference_fix_is_asked_a_changed_call_decides_by_itself():
     tree = expectations.parse(CALLS)
     function = dict(expectations.test_functions(tree))["test_helper"]
-    site = twins.twinned_sites(tree, function)[1]
+    site = expectations.sites(tree, function)[0]
     bodies = {}
     for step in (0, 1):
-        twin = twins.variant(tree, function, site.number, step, "t", alone=True)
+        twin = twins.variant(tree, function, {site.number: step}, "t", alone=True)
         names = {}
         exec(compile(ast.unparse(twin), "twin", "exec"), names)
         bodies[step] = names
@@ -332,18 +332,24 @@ def test_where_the_reference_fix_is_asked_a_changed_call_decides_by_itself():
 
 def test_rows_that_have_other_twins_are_asked_in_another_run():
     def question(row, site, steps):
-        return asking.Question(f"t.py::test_a|x={row}", twin_site=site, twin_steps=steps)
+        return Question(f"t.py::test_a|x={row}", twins={site: steps})
 
-    rows = [question(0, 1, (1, 2)), question(1, 1, (2, 3)), question(2, 1, (3,)), question(3, 4, (2,))]
-    kept, others = asking._alike({row.key: row for row in rows})
+    rows = [question(0, "1", (1, 2)), question(1, "1", (2, 3)), question(2, "1", (3,)), question(3, "4", (2,))]
+    kept, others = inquiries._alike({row.key: row for row in rows})
     assert len(kept) + len(others) == 4 and others
-    assert len({row.twin_site for row in kept.values()}) == 1
-    assert set.intersection(*(set(row.twin_steps) for row in kept.values()))
+    assert len({tuple(row.twins) for row in kept.values()}) == 1
+    assert all(steps for row in kept.values() for steps in row.twins.values())
 
 
 def test_a_test_among_its_twins_has_no_place_of_its_own():
-    places = {twins.shuffled([1, 2, 3], random.Random(seed)).index(0) for seed in range(50)}
+    places = {twins.shuffled({7: [1, 3, 5]}, random.Random(seed)).index({7: 0}) for seed in range(50)}
     assert places == {0, 1, 2, 3}
+
+
+def test_in_each_of_several_spots_as_many_copies_are_changed_as_not():
+    copies = twins.shuffled({7: [1, 2], 9: [1], 4: [3]}, random.Random(0))
+    assert len(copies) == len({tuple(copy.items()) for copy in copies}) == 8
+    assert all(sum(bool(copy[site]) for copy in copies) == 4 for site in (7, 9, 4))
 
 
 @given(st.text(max_size=12), st.integers(1, twins.STEPS))
@@ -532,9 +538,9 @@ def test_no_choice_is_told_by_its_place_among_the_others(value):
 
 
 def test_an_answer_that_is_equal_to_a_wrong_choice_counts_at_once_and_one_that_is_equal_to_none_if_it_comes_again():
-    question = asking.Question("t.py::test_a", seals={"0": {"form": "equal", "operator": "==", "answers": []}})
+    question = Question("t.py::test_a", seals={"0": {"form": "equal", "operator": "==", "answers": []}})
     among = {question.key: {"0": [(["1", "2"], [False, True])]}}
-    inquiry = asking.Inquiry({}, frozenset(), {question.key: question}, {}, {}, [], among)
+    inquiry = inquiries.Inquiry({}, frozenset(), {question.key: question}, {}, {}, [], among)
     for said, contradictions, doubts in (
         ([["bool", "0"], ["bool", "1"]], 0, 0),
         ([["bool", "1"], ["bool", "0"]], 1, 0),
