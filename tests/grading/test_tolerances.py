@@ -31,7 +31,7 @@ def test_tolerances_are_read(test: str) -> None:
     assert site.asked and site.expected and site.remake
     assert (site.operator, ast.unparse(site.asked), ast.unparse(site.expected)) == READ[test]
     assert "9" in ast.unparse(site.remake(ast.Constant(9))) and "3.5" not in ast.unparse(site.remake(ast.Constant(9)))
-    assert seals.seal(tree, {"test"}).checks["test"] == {0: {"form": "near", "operator": site.operator}}
+    assert seals.seal(tree, {"test"}).checks["test"] == {0: {"form": "near", "operator": site.operator, "steady": True}}
 
 
 @pytest.mark.parametrize("test", NOT_READ)
