@@ -79,6 +79,7 @@ def _parsed(source: bytes) -> bytes | None:
     for _, function in test_functions(tree):
         normalising.inline_tables(function, constants)
         normalising.Split().visit(function)
+        tolerances.with_numbers(function, constants)
         bindings.name_rebindings(function)
     return pickle.dumps(tree)
 
@@ -253,6 +254,11 @@ def _compared(number: int, test: ast.expr, pure: frozenset[str]) -> Site:
             return ast.Assert(ast.Call(inner, [expected], []), None)
 
         return Site(number, "compare", inner.attr, inner.value, test.args[0], again)
+    if isinstance(test, ast.Call) and (sign := tolerances.of_isclose(test)) is not None:
+        sides = [is_pure(side, pure) for side in test.args]
+        if sides[0] is not sides[1]:
+            asked, place = test.args[sides.index(False)], sides.index(True)
+            return Site(number, "near", sign, asked, test.args[place], functools.partial(_close_remake, test, place))
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return Site(number, "truth", "truth", test.operand, None, _truth_remake(test.operand, False))
     return Site(number, "truth", "truth", test, None, _truth_remake(test, True))
@@ -336,6 +342,12 @@ def _approximate(node: ast.expr, pure: frozenset[str]) -> tuple[ast.expr, str] |
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     sign = tolerances.of_approx(node) if name == "approx" else None
     return None if sign is None else (node.args[0], sign)
+
+
+def _close_remake(call: ast.Call, place: int, expected: ast.expr) -> ast.stmt:
+    other = copy.deepcopy(call)
+    other.args[place] = expected
+    return ast.Assert(other, None)
 
 
 def _distant(number: int, test: ast.Compare, pure: frozenset[str]) -> Site | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from swegym.grading import expectations
@@ -47,13 +47,14 @@ def _place(path: str, rules: PathRules) -> str:
 
 
 def _named(task: Task, rules: PathRules, scratch: ScratchRepository) -> set[str]:
-    """The files whose names stand in texts of the hidden tests, and nowhere in the package."""
+    """The files whose names, or folders, stand in texts of the hidden tests and in none of the package."""
     names = _names(data for path, data in task.hidden.files.items() if path.endswith(".py"))
-    found = {path for path in rules.base if PurePosixPath(path).name in names and not path.endswith(".py")}
-    wanted = {PurePosixPath(path).name.encode("utf-8", "surrogateescape") for path in found}
-    sources = [entry.blob for path, entry in rules.base.items() if _is_code(path, task)]
-    used = _occurring(wanted, scratch.read_blobs(sources)) if wanted else set()
-    return {path for path in found if PurePosixPath(path).name.encode("utf-8", "surrogateescape") not in used}
+    found = {path: names.intersection(PurePosixPath(path).parts) for path in rules.base if not path.endswith(".py")}
+    wanted = frozenset().union(*found.values())
+    sources = scratch.read_blobs(entry.blob for path, entry in rules.base.items() if wanted and _is_code(path, task))
+    encoded = {name: name.encode("utf-8", "surrogateescape") for name in wanted}
+    used = _names(data for data in sources.values() if any(name in data for name in encoded.values()))
+    return {path for path, parts in found.items() if parts - used}
 
 
 def _is_code(path: str, task: Task) -> bool:
@@ -70,7 +71,3 @@ def _names(sources: Iterable[bytes]) -> set[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     return {part for text in texts for part in (*re.split(r"[/\\]", text), *re.findall(r"[\w.-]+", text))}
-
-
-def _occurring(names: Iterable[bytes], contents: Mapping[str, bytes]) -> set[bytes]:
-    return {name for name in names if any(name in data for data in contents.values())}

@@ -110,6 +110,6 @@ def _read(sandbox: Sandbox) -> str:
     try:
         data = sandbox.read(_LOG)
     except OSError:
-        done = sandbox.exec(["/usr/bin/tail", "-c", "100000", _LOG])
+        done = sandbox.exec(["/usr/bin/tail", "-c", "100000", _LOG], timeout=10.0)  # a pipe may lie in its place
         data = done.stdout
     return data[-_MOST:].decode("utf-8", "replace")

@@ -8,6 +8,8 @@ gives an object that is near to everything would be right.
 from __future__ import annotations
 
 import ast
+import copy
+from collections.abc import Mapping
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-12  # of pytest.approx
 _SEVEN_PLACES = 5e-7
@@ -37,6 +39,38 @@ def of_distance(test: ast.Compare) -> tuple[ast.BinOp, str] | None:
     if not (isinstance(difference, ast.BinOp) and isinstance(difference.op, ast.Sub)):
         return None
     return difference, _operator(0.0, limit)
+
+
+def of_isclose(call: ast.Call) -> str | None:
+    """The operator of `math.isclose(a, b, ...)`; None for anything else."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    module = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else "math"
+    given = {keyword.arg or "": _number(keyword.value) for keyword in call.keywords}
+    if (module, name, len(call.args)) != ("math", "isclose", 2) or not given.keys() <= {"rel_tol", "abs_tol"}:
+        return None
+    relative, absolute = given.get("rel_tol", 1e-9), given.get("abs_tol", 0.0)
+    return None if relative is None or absolute is None else _operator(relative, absolute)
+
+
+def with_numbers(function: ast.AST, constants: Mapping[str, ast.expr]) -> None:
+    """Put the numbers of a module in the places of their names where they bound a comparison, in place."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name | ast.arg)]
+    bound = {node.arg if isinstance(node, ast.arg) else node.id for node in names if not _is_read(node)}
+
+    def number(node: ast.expr) -> ast.expr:
+        value = constants.get(node.id) if isinstance(node, ast.Name) and node.id not in bound else None
+        return node if value is None or _number(value) is None else copy.deepcopy(value)
+
+    for node in ast.walk(function):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Lt | ast.LtE):
+            node.comparators[0] = number(node.comparators[0])
+        for keyword in node.keywords if isinstance(node, ast.Call) else ():
+            if keyword.arg in ("rel", "abs", "rel_tol", "abs_tol"):
+                keyword.value = number(keyword.value)
+
+
+def _is_read(node: ast.Name | ast.arg) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
 
 
 def allowed(operator: str) -> tuple[float, float]:

@@ -89,7 +89,7 @@ def test_a_link_that_leads_tests_to_a_golden_file_is_restored_too(task, make_tas
     files, link, target, other = LINKED[way]
     kept = {path: data for path, data in FILES.items() if not path.startswith("examples/")}
     made = dataclasses.replace(make_task(kept | files, links={link: target}), hidden=task.hidden, gold_patch=GOLD)
-    assert reference_for(made, sandbox_factory()).goldens == tuple(sorted((link, *(p for p in files if "v1" in p))))
+    assert reference_for(made, sandbox_factory()).goldens == tuple(sorted((link, *files)))
     wrong = "wrong.txt" if way == "file" else "wrong/sums.txt"
     patch = patch_of(made, tmp_path, {wrong: b"1 2 -1\n"}, delete=[link], links={link: other})
     verdict = make_grader()(made, patch, sandbox_factory())
@@ -181,7 +181,8 @@ def test_what_tests_name_or_read_as_data_belongs_to_them(task, make_task):
         "calc/core.py": GIVEN_CORE,
         "examples/sums.txt": b"1 2\n",
         "examples/lines.txt": b"1\n2\n",
-        "examples/not-named.txt": b"1\n",
+        "examples/in-a-named-folder.txt": b"1\n",
+        "notes/other.txt": b"1\n",
         "samples/untidy.py": b"x = 1\n",
         "samples/tidied.py": b"x = 1\n",
         "rules.txt": b"1\n",
@@ -192,6 +193,7 @@ def test_what_tests_name_or_read_as_data_belongs_to_them(task, make_task):
     gold = GOLD.replace("-6,4 +6,4", "-6,7 +6,7") + " def tidy(text):\n     return text\n \n"
     made = dataclasses.replace(make_task(FILES | given), hidden=hidden, gold_patch=gold)
     assert reference_for(made, sandbox_factory()).goldens == (
+        "examples/in-a-named-folder.txt",
         "examples/lines.txt",
         "examples/sums.txt",
         "rules.txt",

@@ -14,12 +14,17 @@ READ = {
     "f(1) == pytest.approx(3.5, rel=1e-3, abs=2)": ("near 0.001 2.0", "f(1)", "3.5"),
     "abs(f(1) - 3.5) < 0.01": ("near 0.0 0.01", "f(1)", "3.5"),
     "abs(3.5 - f(1)) <= 1": ("near 0.0 1.0", "f(1)", "3.5"),
+    "abs(f(1) - 3.5) < SMALL": ("near 0.0 0.25", "f(1)", "3.5"),
+    "f(1) == approx(3.5, rel=SMALL)": ("near 0.25 1e-12", "f(1)", "3.5"),
+    "math.isclose(3.5, f(1))": ("near 1e-09 0.0", "f(1)", "3.5"),
+    "isclose(f(1), 3.5, abs_tol=SMALL, rel_tol=0.1)": ("near 0.1 0.25", "f(1)", "3.5"),
 }
 NOT_READ = ("f(1) == approx(3.5, abs=g())", "f(1) == approx(3.5, nan_ok=True)", "abs(f(1) - g(1)) < 1", "abs(f(1)) < 1")
+NOT_READ += ("abs(f(1) - 3.5) < other", "numpy.isclose(f(1), 3.5)", "math.isclose(f(1), g(1))", "math.isclose(1, 3.5)")
 
 
 def site_of(test: str) -> tuple[ast.Module, expectations.Site]:
-    tree = expectations.parse(f"def test():\n    assert {test}\n".encode())
+    tree = expectations.parse(f"SMALL = 0.25\n\n\ndef test(other):\n    assert {test}\n".encode())
     assert tree is not None
     (_, function), *_ = expectations.test_functions(tree)
     return tree, expectations.sites(tree, function)[0]
