@@ -147,7 +147,9 @@ class _Alike(ast.NodeTransformer):
 
 def is_sealable(site: Site, scope: Scope) -> bool:
     """Whether a site can be asked, as far as its source tells."""
-    return (_raise_check(site) if site.form == "raises" else _check(site, scope)) is not None
+    if site.form == "raises":
+        return _raise_check(site) is not None
+    return site.asked is not None and _check(site, scope) is not None
 
 
 def inner_sites(tree: ast.Module, function: Function) -> set[int]:

@@ -14,7 +14,7 @@ import ast
 import copy
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swegym.grading import bindings, expectations
@@ -24,7 +24,7 @@ from swegym.grading.expectations import Site
 STEPS = 6  # how many twins of one site there can be
 SHOWN = 3  # and how many stand beside the test at once
 SPOTS = 3  # in how many spots copies differ
-_DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
+DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
 _FEW = 3  # twins of each where there are several
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 Rows = Mapping[str, Sequence[Mapping[int, int]]]
@@ -34,22 +34,25 @@ _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionE
 
 
 def twinned_sites(
-    tree: ast.Module, function: Function, is_asked: Callable[[Site, Scope], bool]
+    tree: ast.Module, function: Function, is_asked: Callable[[Site, Scope], bool], first: Collection[int] = ()
 ) -> list[tuple[Site, list[int]]]:
     """The sites of a test to make twins at, with their steps: some that cannot be asked, and some of the others.
 
     Drawn, so that nobody knows which they are; of the others those with the most twins come first. What a call is told
-    need not be what the test expects, so there are several.
+    need not be what the test expects, so there are several; those whose numbers are in `first` come first.
     """
     source = random.SystemRandom()
     scope = Scope(tree, function)
     found = [(site, steps_of(tree, function, site)) for site in expectations.sites(tree, function)]
     found = [(site, steps) for site, steps in found if steps]
-    unasked = [pair for pair in found if not is_asked(pair[0], scope)]
+    unasked = sorted(
+        (pair for pair in found if not is_asked(pair[0], scope)),
+        key=lambda pair: (pair[0].number not in first, source.random()),
+    )
     asked = sorted(
         (pair for pair in found if is_asked(pair[0], scope)), key=lambda pair: (-len(pair[1]), source.random())
     )
-    drawn = [*source.sample(unasked, min(_DRAWN, len(unasked))), *asked[:_DRAWN]]
+    drawn = [*unasked[:DRAWN], *asked[:DRAWN]]
     return [(site, [0, *(steps[:_FEW] if len(drawn) > 1 else steps)]) for site, steps in drawn]
 
 
