@@ -25,7 +25,7 @@ _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 
 
 def reference_for(task: Task, open_sandbox: SandboxFactory) -> Reference:
-    """The reference of a task, from the store, or taken now (five short runs) and kept there."""
+    """The reference of a task, from the store, or taken now (five or six short runs) and kept there."""
     place = reference.place_of(task)
     if (known := reference.load(place)) is not None:
         return known
