@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
+import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ DRAWN = 3  # sites of one test that twins are made at: so many that cannot be as
 _FEW = 3  # twins of each where there are several
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 Rows = Mapping[str, Sequence[Mapping[int, int]]]
+_FINE = 0.01  # of the first digit of a number
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
@@ -283,8 +285,11 @@ def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
         return ast.Constant(others[step - 1])
     if isinstance(value, bool):
         return ast.Constant(not value) if step == 1 else None
-    if isinstance(value, int | float):
+    if isinstance(value, int):
         return ast.Constant(value + _OFFSETS[step - 1])
+    if isinstance(value, float):
+        size, digits = fine_step(value)
+        return ast.Constant(round(value + _OFFSETS[step - 1] * size, digits)) if size else ast.Constant(value + step)
     if isinstance(value, str):
         text = _text(value, step)
         return None if text is None else ast.Constant(text)
@@ -292,6 +297,17 @@ def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
         text = _text(value.decode("latin-1"), step)
         return None if text is None else ast.Constant(text.encode("latin-1"))
     return None
+
+
+def fine_step(value: float) -> tuple[float, int]:
+    """A hundredth of the first digit, or the last one that is written, if that is more; and how many follow the dot.
+
+    A whole number away is no question to an equality with some tolerance. 0 for a number that has no such digits.
+    """
+    whole, _, digits = repr(value).partition(".")
+    if not value or not (whole.lstrip("-") + digits).isdigit():
+        return 0, 0
+    return max(_FINE * 10 ** math.floor(math.log10(abs(value))), 10 ** -len(digits)), len(digits)
 
 
 def _text(text: str, step: int) -> str | None:
