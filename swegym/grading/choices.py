@@ -17,7 +17,7 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from swegym.grading.twins import STEPS, changed
+from swegym.grading.twins import STEPS, changed, fine_step
 
 SHOWN = 16
 _SHOWN_OF_LONG, _LONG = 4, 4_000  # characters of a literal of which fewer are shown
@@ -25,7 +25,6 @@ _SHORT = 200  # and of one in which further letters are put
 _MARKS = string.punctuation + string.whitespace
 _PLACES = 3
 _LAX, _LAX_OF_LONG = 48, 3  # ways in which a lax equality might be lax
-_FINE = 0.01  # of the first digit of a number
 _NEAR = 4  # values of one place, or letters
 _LETTERS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
 
@@ -171,10 +170,9 @@ def _edits(node: Any, most: int, source: random.Random) -> list[list[Edit]]:
         return [[_same, lambda value: not value]]
     if isinstance(value, int | float):
         far = 10 if abs(value) < 1_000 else max(abs(value) // 100, 10)
-        sizes = (1, far) if isinstance(value, int) or math.ulp(value) < 1 else (far,)
-        if isinstance(value, float) and value and math.isfinite(value) and abs(value) < 1_000:
-            digits = len(repr(value).partition(".")[2])
-            sizes = (max(_FINE * 10 ** math.floor(math.log10(abs(value))), 10**-digits), far)  # for lax tolerances
+        sizes: tuple[float, ...] = (1, far) if isinstance(value, int) or math.ulp(value) < 1 else (far,)
+        if isinstance(value, float) and abs(value) < 1_000 and fine_step(value)[0]:
+            sizes = (fine_step(value)[0], far)
         return [[functools.partial(_plus, step * size) for step in _around(source)] for size in sizes[:most]]
     assert isinstance(value, str | bytes)
     text = value.decode("latin-1") if isinstance(value, bytes) else value

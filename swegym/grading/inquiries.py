@@ -146,7 +146,9 @@ def prepare(
             called[question.key] = question
     twin_wanted, others = _alike(twin_wanted)
     left += [question for question in others if question not in left]
-    drawn = {_function(question): question_files.drawn(question.twins) for question in twin_wanted.values()}
+    drawn = {
+        _function(question): question_files.drawn(question.twins, question.seals) for question in twin_wanted.values()
+    }
     files: dict[str, bytes] = {}
     twinned: dict[str, dict[str, int]] = {}
     standing: dict[str, Question] = {}

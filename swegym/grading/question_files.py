@@ -185,7 +185,10 @@ class Twinned:
         return found
 
 
-def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
+def with_all_twins(
+    task: Task, trees: Mapping[str, ast.Module], first: Mapping[str, Collection[int]] | None = None
+) -> Twinned:
+    """`first`: path::name -> sites of that test that come first."""
     made: dict[str, dict[int, dict[int, str]]] = {}
     files = {}
     turning = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.fail_to_pass))
@@ -196,7 +199,8 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
         additions = []
         for name, function, body in twins.pairs(tree, names):
             prefix = f"{path}::{name}".removesuffix(function.name)
-            for site, steps in twins.twinned_sites(tree, function, seals.is_sealable):
+            wanted_first = (first or {}).get(f"{path}::{name}", ())
+            for site, steps in twins.twinned_sites(tree, function, seals.is_sealable, wanted_first):
                 called = {step: f"{function.name}{MARK}{site.number}_{step}" for step in steps}
                 additions += [
                     (body, twins.variant(tree, function, {site.number: step}, other, alone=True))
@@ -212,9 +216,10 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module]) -> Twinned:
     return Twinned(files, made)
 
 
-def drawn(sites: Mapping[str, tuple[int, ...]]) -> dict[int, list[int]]:
-    """Some of the sites that a test has twins at, for one run."""
-    chosen = random.SystemRandom().sample(list(sites), min(twins.SPOTS, len(sites)))
+def drawn(sites: Mapping[str, tuple[int, ...]], asked: Collection[str]) -> dict[int, list[int]]:
+    """Some of the sites that a test has twins at, for one run; those that are not asked otherwise come first."""
+    source = random.SystemRandom()
+    chosen = sorted(sites, key=lambda site: (site in asked, source.random()))[: twins.SPOTS]
     return {int(site): list(sites[site]) for site in chosen}
 
 

@@ -107,6 +107,8 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
 
     expectations.rewrite(tree, function, statement, raising)
     if checks:
+        if len(function.body) > 1 and ast.get_docstring(function) is not None:
+            del function.body[0]  # it may say what is expected
         _drop_unused(function, scope)
         _Alike().generic_visit(function)
         ast.fix_missing_locations(function)
@@ -149,7 +151,9 @@ class _Alike(ast.NodeTransformer):
 
 def is_sealable(site: Site, scope: Scope) -> bool:
     """Whether a site can be asked, as far as its source tells."""
-    return (_raise_check(site) if site.form == "raises" else _check(site, scope)) is not None
+    if site.form == "raises":
+        return _raise_check(site) is not None
+    return site.asked is not None and _check(site, scope) is not None
 
 
 def inner_sites(tree: ast.Module, function: Function) -> set[int]:

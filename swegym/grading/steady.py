@@ -30,4 +30,13 @@ def ids(node: ast.AST) -> set[int]:
 
 def _is_gone_through(node: ast.stmt, pure: frozenset[str]) -> bool:
     left = any(isinstance(inner, ast.Break | ast.Continue | ast.Return) for inner in ast.walk(node))
-    return isinstance(node, ast.For) and is_pure(node.iter, pure) and not left
+    return isinstance(node, ast.For) and _has_length(node.iter, pure) and not left
+
+
+def _has_length(node: ast.expr, pure: frozenset[str]) -> bool:
+    """Whether the test says how many members there are, whatever they are."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return not any(isinstance(inner, ast.Starred) for inner in node.elts)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("enumerate", "zip"):
+        return all(_has_length(inner, pure) for inner in node.args)
+    return is_pure(node, pure)

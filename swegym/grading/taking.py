@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import asking, evidence, goldens, inherited, inquiries, question_files, reference, replay
+from swegym.grading import asking, crowded, evidence, goldens, inherited, inquiries, question_files, reference, replay
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport
@@ -25,7 +25,7 @@ _NO_PYTEST = "ModuleNotFoundError: No module named 'pytest'"
 
 
 def reference_for(task: Task, open_sandbox: SandboxFactory) -> Reference:
-    """The reference of a task, from the store, or taken now (five short runs) and kept there."""
+    """The reference of a task, from the store, or taken now (five or six short runs) and kept there."""
     place = reference.place_of(task)
     if (known := reference.load(place)) is not None:
         return known
@@ -71,7 +71,8 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     except TaskError as error:
         return Reference({}, problem=str(error)), True
     trees = {path: tree for path in question_files.test_paths(task) if (tree := inherited.tree_of(task, path))}
-    twinned = question_files.with_all_twins(task, trees)
+    failed = crowded.failed_by_the_base(task, trees, open_sandbox)
+    twinned = question_files.with_all_twins(task, trees, failed)
     plain = reference.run(task, open_sandbox, fix, {**task.hidden.files, **twinned.files}, more={"reads": True})
     if plain.ending == "early" and _NO_PYTEST in plain.output:
         return Reference({}, problem="pytest, which would ask, is not installed there"), True

@@ -13,8 +13,9 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
+import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swegym.grading import bindings, expectations
@@ -24,32 +25,36 @@ from swegym.grading.expectations import Site
 STEPS = 6  # how many twins of one site there can be
 SHOWN = 3  # and how many stand beside the test at once
 SPOTS = 3  # in how many spots copies differ
-_DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
+DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
 _FEW = 3  # twins of each where there are several
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 Rows = Mapping[str, Sequence[Mapping[int, int]]]
+_FINE = 0.01  # of the first digit of a number
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
 
 
 def twinned_sites(
-    tree: ast.Module, function: Function, is_asked: Callable[[Site, Scope], bool]
+    tree: ast.Module, function: Function, is_asked: Callable[[Site, Scope], bool], first: Collection[int] = ()
 ) -> list[tuple[Site, list[int]]]:
     """The sites of a test to make twins at, with their steps: some that cannot be asked, and some of the others.
 
     Drawn, so that nobody knows which they are; of the others those with the most twins come first. What a call is told
-    need not be what the test expects, so there are several.
+    need not be what the test expects, so there are several; those whose numbers are in `first` come first.
     """
     source = random.SystemRandom()
     scope = Scope(tree, function)
     found = [(site, steps_of(tree, function, site)) for site in expectations.sites(tree, function)]
     found = [(site, steps) for site, steps in found if steps]
-    unasked = [pair for pair in found if not is_asked(pair[0], scope)]
+    unasked = sorted(
+        (pair for pair in found if not is_asked(pair[0], scope)),
+        key=lambda pair: (pair[0].number not in first, source.random()),
+    )
     asked = sorted(
         (pair for pair in found if is_asked(pair[0], scope)), key=lambda pair: (-len(pair[1]), source.random())
     )
-    drawn = [*source.sample(unasked, min(_DRAWN, len(unasked))), *asked[:_DRAWN]]
+    drawn = [*unasked[:DRAWN], *asked[:DRAWN]]
     return [(site, [0, *(steps[:_FEW] if len(drawn) > 1 else steps)]) for site, steps in drawn]
 
 
@@ -280,8 +285,11 @@ def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
         return ast.Constant(others[step - 1])
     if isinstance(value, bool):
         return ast.Constant(not value) if step == 1 else None
-    if isinstance(value, int | float):
+    if isinstance(value, int):
         return ast.Constant(value + _OFFSETS[step - 1])
+    if isinstance(value, float):
+        size, digits = fine_step(value)
+        return ast.Constant(round(value + _OFFSETS[step - 1] * size, digits)) if size else ast.Constant(value + step)
     if isinstance(value, str):
         text = _text(value, step)
         return None if text is None else ast.Constant(text)
@@ -289,6 +297,17 @@ def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
         text = _text(value.decode("latin-1"), step)
         return None if text is None else ast.Constant(text.encode("latin-1"))
     return None
+
+
+def fine_step(value: float) -> tuple[float, int]:
+    """A hundredth of the first digit, or the last one that is written, if that is more; and how many follow the dot.
+
+    A whole number away is no question to an equality with some tolerance. 0 for a number that has no such digits.
+    """
+    whole, _, digits = repr(value).partition(".")
+    if not value or not (whole.lstrip("-") + digits).isdigit():
+        return 0, 0
+    return max(_FINE * 10 ** math.floor(math.log10(abs(value))), 10 ** -len(digits)), len(digits)
 
 
 def _text(text: str, step: int) -> str | None:

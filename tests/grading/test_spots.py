@@ -165,3 +165,31 @@ def test_a_helper_that_only_compares_is_written_out():
     assert "assert_close(add(1, 2), 3)\n    check(add(1, 2), 3)\n    same(*add(1, 2))" in source
     assert "def test_other(same):\n    same(3" in source
     assert list(seals.seal(tree, ["test_same"]).checks["test_same"]) == [0, 1]
+
+
+SAYS = b"""
+def test_says():
+    'It is 23.'
+    wanted = 23
+    for number, one in enumerate([first(), second()]):
+        assert add(one, number) == wanted
+
+def test_given():
+    for one in [*given()]:
+        assert add(one, 3) == 23
+"""
+
+
+def test_a_docstring_leaves_with_what_is_expected_and_a_list_has_a_length_whatever_is_in_it():
+    tree = expectations.parse(SAYS)
+    checks = seals.seal(tree, ["test_says", "test_given"]).checks
+    assert "23" not in ast.unparse(tree)
+    assert [checks[name][0]["steady"] for name in ("test_says", "test_given")] == [True, False]
+
+
+@pytest.mark.parametrize("value", [6.25, 12.5, 0.001, -300.0, 2.0])
+def test_a_twin_of_a_number_is_near_it_and_has_as_many_digits(value):
+    for step in range(1, twins.STEPS + 1):
+        other = ast.literal_eval(twins.changed(ast.parse(repr(value), mode="eval").body, step))
+        assert other != value and abs(other - value) <= max(abs(value), 1) / 2
+        assert len(repr(other).partition(".")[2]) <= len(repr(value).partition(".")[2])
