@@ -147,7 +147,8 @@ def prepare(
     twin_wanted, others = _alike(twin_wanted)
     left += [question for question in others if question not in left]
     drawn = {
-        _function(question): question_files.drawn(question.twins, question.seals) for question in twin_wanted.values()
+        _function(question): question_files.drawn(question.twins, question.seals, question.seconds)
+        for question in twin_wanted.values()
     }
     files: dict[str, bytes] = {}
     twinned: dict[str, dict[str, int]] = {}

@@ -17,6 +17,7 @@ from swegym.types import Task
 
 MOST_TWINNED = 40  # test functions of one task that must turn from failing to passing and get twins
 OTHERS_TWINNED = 8  # and of those that must go on passing
+SLOW = 0.3  # seconds of a test
 MARK = "__swegym_"  # between a test's name and the number of its copy
 
 
@@ -216,10 +217,14 @@ def with_all_twins(
     return Twinned(files, made)
 
 
-def drawn(sites: Mapping[str, tuple[int, ...]], asked: Collection[str]) -> dict[int, list[int]]:
-    """Some of the sites that a test has twins at, for one run; those that are not asked otherwise come first."""
+def drawn(sites: Mapping[str, tuple[int, ...]], asked: Collection[str], seconds: float) -> dict[int, list[int]]:
+    """Some of the sites that a test has twins at, for one run; those that are not asked otherwise come first.
+
+    Fewer of a test that takes long: each doubles its copies.
+    """
     source = random.SystemRandom()
-    chosen = sorted(sites, key=lambda site: (site in asked, source.random()))[: twins.SPOTS]
+    spots = twins.SPOTS if seconds < SLOW else twins.SPOTS - 1
+    chosen = sorted(sites, key=lambda site: (site in asked, source.random()))[:spots]
     return {int(site): list(sites[site]) for site in chosen}
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from test_strict import CORE, patch_with
 
-from swegym.grading import expectations, helpers, inquiries, make_grader, seals, twins
+from swegym.grading import expectations, helpers, inquiries, make_grader, question_files, seals, twins
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
@@ -193,3 +193,11 @@ def test_a_twin_of_a_number_is_near_it_and_has_as_many_digits(value):
         other = ast.literal_eval(twins.changed(ast.parse(repr(value), mode="eval").body, step))
         assert other != value and abs(other - value) <= max(abs(value), 1) / 2
         assert len(repr(other).partition(".")[2]) <= len(repr(value).partition(".")[2])
+
+
+def test_the_spots_of_one_run_are_first_those_that_are_not_asked_otherwise_and_fewer_of_a_slow_test():
+    sites = {"0": (1, 2), "1": (1,), "2": (3,), "3": (1,)}
+    for _ in range(20):
+        assert {2, 3} < question_files.drawn(sites, ["0", "1"], 0.01).keys()
+        assert question_files.drawn(sites, ["0", "1"], 2.0) == {2: [3], 3: [1]}
+    assert len(question_files.drawn(sites, (), 0.0)) == twins.SPOTS
