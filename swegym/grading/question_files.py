@@ -17,7 +17,6 @@ from swegym.types import Task
 
 MOST_TWINNED = 40  # test functions of one task that must turn from failing to passing and get twins
 OTHERS_TWINNED = 8  # and of those that must go on passing
-SLOW = 0.3  # seconds of a test
 MARK = "__swegym_"  # between a test's name and the number of its copy
 
 
@@ -217,15 +216,18 @@ def with_all_twins(
     return Twinned(files, made)
 
 
-def drawn(sites: Mapping[str, tuple[int, ...]], asked: Collection[str], seconds: float) -> dict[int, list[int]]:
-    """Some of the sites that a test has twins at, for one run; those that are not asked otherwise come first.
+def drawn(sites: Mapping[str, tuple[int, ...]], asked: Collection[str], *, cheap: bool) -> dict[int, list[int]]:
+    """Some of the sites that a test has twins at, with steps, for one run; first those that are not asked otherwise.
 
-    Fewer of a test that takes long: each doubles its copies.
+    Several sites have two steps each, and fewer, with one each, where copies are not cheap: they are multiplied.
     """
     source = random.SystemRandom()
-    spots = twins.SPOTS if seconds < SLOW else twins.SPOTS - 1
+    spots = twins.SPOTS if cheap else twins.SPOTS - 1
     chosen = sorted(sites, key=lambda site: (site in asked, source.random()))[:spots]
-    return {int(site): list(sites[site]) for site in chosen}
+    if len(chosen) == 1:
+        return {int(chosen[0]): list(sites[chosen[0]])}
+    near = {site: twins.window(sites[site], source) for site in chosen}
+    return {int(site): source.sample(steps, min(2 if cheap else 1, len(steps))) for site, steps in near.items()}
 
 
 def add_twins(tree: ast.Module, chosen: Mapping[str, Mapping[int, Sequence[int]]]) -> dict[str, dict[str, twins.Copy]]:
