@@ -26,6 +26,7 @@ MOST_TURNING = 60  # tests that must turn and are asked in one grading
 STAYING = 6  # and tests that must go on passing
 FAR = 2  # of these from files in which no test must turn
 USUAL = 0.02  # seconds of a test that is as likely to be drawn as any
+FEW, QUICK = 10, 0.1  # tests among twins, and seconds of one, that may have many copies
 CALLED = 30  # and of the latter only by their calls, which cost next to nothing
 MOST_CALLS = 60
 
@@ -146,8 +147,12 @@ def prepare(
             called[question.key] = question
     twin_wanted, others = _alike(twin_wanted)
     left += [question for question in others if question not in left]
+    few = len({_function(question) for question in twin_wanted.values()}) <= FEW
     drawn = {
-        _function(question): question_files.drawn(question.twins, question.seals) for question in twin_wanted.values()
+        _function(question): question_files.drawn(
+            question.twins, question.seals, cheap=few and question.seconds < QUICK
+        )
+        for question in twin_wanted.values()
     }
     files: dict[str, bytes] = {}
     twinned: dict[str, dict[str, int]] = {}

@@ -26,7 +26,7 @@ STEPS = 6  # how many twins of one site there can be
 SHOWN = 3  # and how many stand beside the test at once
 SPOTS = 3  # in how many spots copies differ
 DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
-_FEW = 3  # twins of each where there are several
+_FEW = 4  # twins of each where there are several
 _OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 Rows = Mapping[str, Sequence[Mapping[int, int]]]
 _FINE = 0.01  # of the first digit of a number
@@ -214,7 +214,7 @@ def shuffled(sites: Mapping[int, Sequence[int]], source: random.Random) -> list[
     if len(sites) == 1:
         each = [[0, *window(steps, source)] for steps in sites.values()]
     else:
-        each = [[0, source.choice(steps)] for steps in sites.values()]
+        each = [[0, *steps] for steps in sites.values()]
     order = [dict(zip(sites, steps, strict=True)) for steps in itertools.product(*each)]
     source.shuffle(order)
     return order

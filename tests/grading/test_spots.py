@@ -3,11 +3,12 @@
 import ast
 import dataclasses
 import random
+from collections import Counter
 
 import pytest
 from test_strict import CORE, patch_with
 
-from swegym.grading import expectations, helpers, inquiries, make_grader, seals, twins
+from swegym.grading import expectations, helpers, inquiries, make_grader, question_files, seals, twins
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
@@ -83,7 +84,7 @@ def test_what_a_helper_asserts_is_asked_among_twins_beside_what_tells(partly):
         "test_rows|b=1,wanted=1",
         "test_inner",
     }
-    assert len(inquiry.twinned[questions[0].key]) == 4 and not inquiry.left
+    assert len(inquiry.twinned[questions[0].key]) == 9 and not inquiry.left
     assert {question.key: set(question.seals) for question in inquiry.sealed.values()} == {
         questions[0].key: {"0"}, questions[2].key: {"2"},
     }  # fmt: skip
@@ -193,3 +194,19 @@ def test_a_twin_of_a_number_is_near_it_and_has_as_many_digits(value):
         other = ast.literal_eval(twins.changed(ast.parse(repr(value), mode="eval").body, step))
         assert other != value and abs(other - value) <= max(abs(value), 1) / 2
         assert len(repr(other).partition(".")[2]) <= len(repr(value).partition(".")[2])
+
+
+def test_the_spots_of_one_run_are_first_those_that_are_not_asked_otherwise_and_fewer_of_a_slow_test():
+    sites = {"0": (1, 2), "1": (1,), "2": (3,), "3": (1,)}
+    for _ in range(20):
+        assert {2, 3} < question_files.drawn(sites, ["0", "1"], cheap=True).keys()
+        assert question_files.drawn(sites, ["0", "1"], cheap=False) == {2: [3], 3: [1]}
+    assert len(question_files.drawn(sites, (), cheap=True)) == twins.SPOTS
+
+
+def test_of_three_values_of_a_spot_the_true_one_is_anywhere():
+    places = Counter()
+    for _ in range(600):
+        steps = question_files.drawn({"0": (1, 2, 3, 4), "1": (1, 2, 3, 4)}, (), cheap=True)[0]
+        places[sorted([0, *(twins._OFFSETS[step - 1] for step in steps)]).index(0)] += 1
+    assert set(places) == {0, 1, 2} and max(places.values()) < 300
