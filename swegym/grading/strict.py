@@ -142,7 +142,9 @@ def _upheld(
     patch has no part in this run. The second value says why the reference fix could not be asked.
     """
     gold = apply_patch(task, task.gold_patch)
-    control, report, trouble = _asked(task, gold, inquiry, open_sandbox)
+    # It has the time that it had when the questions were tried: how fast the patch was is no measure of it.
+    patient = replace(task, tests=replace(task.tests, timeout=reference.PATIENCE * task.tests.timeout))
+    control, report, trouble = _asked(patient, gold, inquiry, open_sandbox)
     if control is None or report is None:
         return [], trouble
     if not report.finished:
