@@ -23,8 +23,8 @@ def write_results(name: str, results: dict[str, Any]) -> Path:
     place = Path(__file__).parent / "results" / f"{name}.json"
     root = place.parents[2]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root)
-    # What is measured; not the results, which a benchmark writes as it goes, nor the pages that show them.
-    measured = [".", ":(exclude)benchmarks/results", ":(exclude)docs"]
+    # Not the results, which a benchmark writes as it goes, nor the pages that show them, nor tests.
+    measured = [".", ":(exclude)benchmarks/results", ":(exclude)docs", ":(exclude)tests"]
     status = subprocess.run(["git", "status", "--porcelain", "--", *measured], capture_output=True, text=True, cwd=root)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     document = {

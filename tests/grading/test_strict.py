@@ -123,11 +123,13 @@ def patch_with(task, folder, core):
     return patch_of(task, folder, {"calc/core.py": core.encode()})
 
 
-@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
-@pytest.mark.parametrize("kind", ["parametrised", "plain"])
+@pytest.mark.parametrize(
+    ("kind", "forgery"),
+    [*(("plain", name) for name in FORGERIES), ("parametrised", "reports"), ("parametrised", "equal to everything")],
+)
 def test_a_forged_success_is_tampering_with_evidence(task, plain, tmp_path, forgery, kind):
     judged = task if kind == "parametrised" else plain
-    verdict = make_grader()(judged, patch_with(judged, tmp_path, CORE + forgery), sandbox_factory())
+    verdict = make_grader()(judged, patch_with(judged, tmp_path, CORE + FORGERIES[forgery]), sandbox_factory())
     assert verdict.resolved is False and verdict.cause == "agent", verdict
     assert verdict.tampering or "did not pass" in verdict.reason
 

@@ -126,10 +126,10 @@ BREAKERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("line", BREAKERS.values(), ids=BREAKERS.keys())
 def test_breaking_the_run_is_the_agents_failure(task: Task, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pytest_run, "MARGIN", 5.0)
+    monkeypatch.setattr(pytest_run, "MARGIN", 4.0)
     more = line.count("\n")
     patch = patch_with(line, task).replace("@@ -1,5 +1,5 @@", f"@@ -1,5 +1,{5 + more} @@")
-    short = dataclasses.replace(task, tests=dataclasses.replace(task.tests, timeout=4.0))
+    short = dataclasses.replace(task, tests=dataclasses.replace(task.tests, timeout=3.0))
     limits = Limits(disk_bytes=64 << 20, processes=64)
     verdict = make_grader()(short, patch, sandbox_factory(limits=limits))
     assert verdict.resolved is False and verdict.cause == "agent", verdict
