@@ -1,6 +1,8 @@
 # `make demo` and `make test` set up .venv by themselves; PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 SWEGYM := .venv/bin/swegym
+# One more than cores: many tests wait for machines, servers and time limits.
+WORKERS := $(shell echo $$(( $$(nproc 2> /dev/null || echo 1) + 1 )))
 
 .PHONY: demo test check install clean
 
@@ -11,7 +13,7 @@ test: .venv/.dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
+	.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev
 	.venv/bin/ruff check --fix .
