@@ -153,7 +153,8 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
         alike = len(set(wanted)) == 1
         if check.get("steady") and len(given) != len(wanted):
             wrong = wrong or f"site {number}, {len(given)} times instead of {len(wanted)}"
-        elif not alike and len(given) != len(wanted):
+            continue
+        if not alike and len(given) != len(wanted):
             if set(wanted) != set(given):
                 wrong = wrong or f"site {number}, {len(given)} times instead of {len(wanted)}"
             silent.add(number)  # another number of answers, but no others: who sprays the few there are says nothing

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from test_strict import CORE, patch_with
 
-from swegym.grading import expectations, helpers, inquiries, make_grader, question_files, seals, twins
+from swegym.grading import asking, expectations, helpers, inquiries, make_grader, question_files, seals, twins
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
@@ -210,3 +210,9 @@ def test_of_three_values_of_a_spot_the_true_one_is_anywhere():
         steps = question_files.drawn({"0": (1, 2, 3, 4), "1": (1, 2, 3, 4)}, (), cheap=True)[0]
         places[sorted([0, *(twins._OFFSETS[step - 1] for step in steps)]).index(0)] += 1
     assert set(places) == {0, 1, 2} and max(places.values()) < 300
+
+
+def test_more_answers_than_there_are_questions_are_other_answers():
+    check = {"form": "equal", "operator": "==", "steady": True, "answers": ['["int", "1"]', '["int", "2"]']}
+    wrong, _ = asking._unlike({"0": check}, {"0": ['["int", "1"]', '["int", "2"]', '["int", "3"]']})
+    assert wrong == "site 0, 3 times instead of 2"

@@ -53,9 +53,11 @@ def test_every_one_is_tried_somewhere_and_makes_a_patch(grounds: Grounds) -> Non
             made = Ground(task).make(thing, sandbox_factory("fake"))
             assert made.patch.strip(), thing.name
             assert isinstance(thing, Attack) or apply_patch(task, made.patch).changes, thing.name
-    assert {thing.name for thing, _ in trials([*load_attacks(), *load_fixes()], list(grounds.values()))} == {
-        thing.name for thing in (*load_attacks(), *load_fixes())
-    }
+    everywhere = trials([*load_attacks(), *load_fixes()], list(grounds.values()))
+    assert {thing.name for thing, _ in everywhere} == {thing.name for thing in (*load_attacks(), *load_fixes())}
+    for thing, task in everywhere:
+        if thing.agent is None:
+            Ground(task)._edited(thing)  # raises where its edits do not fit
 
 
 @pytest.mark.parametrize("grader", ["plain-pytest", "swebench"])
