@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swegym.grading import reference, replay
+from swegym.grading._questions import MOST_ANSWERS
 from swegym.grading.apply import Change
 from swegym.grading.inquiries import Choice, Inquiry
 from swegym.grading.plain_values import (
@@ -27,8 +28,6 @@ from swegym.grading.plain_values import (
 from swegym.grading.pytest_run import TestReport
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
-
-_MOST_READ = 500  # answers at one site, of which `_questions.py` sends no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
                 wrong = wrong or f"site {number}, {len(given)} times instead of {len(wanted)}"
             silent.add(number)  # another number of answers, but no others: who sprays the few there are says nothing
             continue
-        for place, text in enumerate(given[:_MOST_READ]):
+        for place, text in enumerate(given[:MOST_ANSWERS]):
             answer, expected = decode(text), decode(wanted[0 if alike else place])
             if answer is OPAQUE and agrees(check, content_of(text), expected):
                 continue  # whatever else it is equal to, it is made of the right one

@@ -26,9 +26,7 @@ def of_tests(task: Task, report: TestReport) -> tuple[str, ...]:
     with ScratchRepository(task.pristine, task.base_commit) as scratch:
         held = {path for path, entry in rules.base.items() if entry.mode != GITLINK}
         found = held & (_read(task, report, rules) | _named(task, rules, scratch))
-        sources = tuple(f"{source}/" for source in task.source)
-        fair = [path for path in found - rules.reference if rules.against(path) is None]
-        fair = [path for path in fair if not f"{path}/".startswith(sources)]
+        fair = [path for path in found - rules.reference if rules.against(path) is None and not _is_packed(path, task)]
         contents = scratch.read_blobs(rules.base[path].blob for path in fair)
     return tuple(sorted(path for path in fair if not contents[rules.base[path].blob].startswith(b"#!")))
 
@@ -51,14 +49,17 @@ def _named(task: Task, rules: PathRules, scratch: ScratchRepository) -> set[str]
     names = _names(data for path, data in task.hidden.files.items() if path.endswith(".py"))
     found = {path: names.intersection(PurePosixPath(path).parts) for path in rules.base if not path.endswith(".py")}
     wanted = frozenset().union(*found.values())
-    sources = scratch.read_blobs(entry.blob for path, entry in rules.base.items() if wanted and _is_code(path, task))
+    sources = scratch.read_blobs(
+        entry.blob for path, entry in rules.base.items() if wanted and path.endswith(".py") and _is_packed(path, task)
+    )
     encoded = {name: name.encode("utf-8", "surrogateescape") for name in wanted}
     used = _names(data for data in sources.values() if any(name in data for name in encoded.values()))
     return {path for path, parts in found.items() if parts - used}
 
 
-def _is_code(path: str, task: Task) -> bool:
-    return path.endswith(".py") and any(f"{path}/".startswith(f"{source}/") for source in task.source)
+def _is_packed(path: str, task: Task) -> bool:
+    """Whether a file is the package's own."""
+    return f"{path}/".startswith(tuple(f"{source}/" for source in task.source))
 
 
 def _names(sources: Iterable[bytes]) -> set[str]:

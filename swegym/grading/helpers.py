@@ -51,16 +51,17 @@ def _helpers(
     """Name in the file -> the sides that a helper compares, by parameter, and its parameters in order."""
     found = _comparing(tree)
     for node in tree.body:
-        place = None
-        if isinstance(node, ast.ImportFrom):
-            place = hidden_imports.file_of(node.module, node.level, path, files, folders)
-        if isinstance(node, ast.ImportFrom) and place is not None:
-            try:
-                there = _comparing(ast.parse(files[place]))
-            except (SyntaxError, ValueError):
-                continue
-            called = {alias.asname or alias.name: alias.name for alias in node.names}
-            found |= {name: there[inner] for name, inner in called.items() if inner in there}
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        place = hidden_imports.file_of(node.module, node.level, path, files, folders)
+        if place is None:
+            continue
+        try:
+            there = _comparing(ast.parse(files[place]))
+        except (SyntaxError, ValueError):
+            continue
+        called = {alias.asname or alias.name: alias.name for alias in node.names}
+        found |= {name: there[inner] for name, inner in called.items() if inner in there}
     return found
 
 

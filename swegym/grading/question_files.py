@@ -185,9 +185,7 @@ class Twinned:
         return found
 
 
-def with_all_twins(
-    task: Task, trees: Mapping[str, ast.Module], first: Mapping[str, Collection[int]] | None = None
-) -> Twinned:
+def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[str, Collection[int]]) -> Twinned:
     """`first`: path::name -> sites of that test that come first."""
     made: dict[str, dict[int, dict[int, str]]] = {}
     files = {}
@@ -199,7 +197,7 @@ def with_all_twins(
         additions = []
         for name, function, body in twins.pairs(tree, names):
             prefix = f"{path}::{name}".removesuffix(function.name)
-            wanted_first = (first or {}).get(f"{path}::{name}", ())
+            wanted_first = first.get(f"{path}::{name}", ())
             for site, steps in twins.twinned_sites(tree, function, seals.is_sealable, wanted_first):
                 called = {step: f"{function.name}{MARK}{site.number}_{step}" for step in steps}
                 additions += [

@@ -42,7 +42,7 @@ from swegym.sandbox.complaints import explained, unavailable
 from swegym.sandbox.disk import bytes_free, bytes_used, bytes_without_a_name
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
-from swegym.sandbox.removal import clean
+from swegym.sandbox.removal import clean_machine
 from swegym.types import ExecResult, Image, Snapshot
 
 _START_TIMEOUT = 20.0
@@ -224,7 +224,7 @@ class BubblewrapSandbox:
                 return
             self._closed = True
             self._end()
-            clean(str(self._folder))
+            clean_machine(str(self._folder))
             snapshots.let_go(self._frozen)
 
     def __enter__(self) -> BubblewrapSandbox:
@@ -243,8 +243,8 @@ class BubblewrapSandbox:
         try:
             self._upper.chmod(0o755)  # it is the machine's root, and a policy may have shut it
             argv = machine_argv(self._base, [*self._lower, *self._frozen], self._upper, self._folder, self._shared)
-            payload = {"argv": argv, **refused_calls.for_requests()}
-            payload["cgroups"] = self._cgroup.entries() if self._cgroup else []
+            cgroups = self._cgroup.entries() if self._cgroup else []
+            payload = {"argv": argv, "cgroups": cgroups, **refused_calls.for_requests()}
             self._supervisor.request(b"o", payload, [status_theirs, ready_theirs, errors_theirs])
             for descriptor in (status_theirs, ready_theirs, errors_theirs):
                 os.close(descriptor)
@@ -331,8 +331,7 @@ class BubblewrapSandbox:
                 feed_theirs, feed = os.pipe()
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
-            request = {**request, "pid": self._pid, "silent_network": self.image.silent_network}
-            request |= refused_calls.for_requests()
+            request |= {"pid": self._pid, "silent_network": self.image.silent_network, **refused_calls.for_requests()}
             (send or self._supervisor.request)(b"x", request, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)

@@ -58,7 +58,7 @@ def use(root: Path, layers: Iterable[str], name: str, text: str = "") -> None:
             (folder / "uses" / name).write_text(text)
 
 
-def collect(root: Path, remove: Callable[[str], None], only: Iterable[str] | None = None) -> list[str]:
+def collect(root: Path, remove: Callable[[str], object], only: Iterable[str] | None = None) -> list[str]:
     """Remove the layers that nobody uses (of `only`, if given) and say which. `remove` deletes one folder."""
     if not root.is_dir():
         return []

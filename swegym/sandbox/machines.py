@@ -170,15 +170,15 @@ def sweep() -> list[Path]:
             continue  # in use
         else:
             removal.end_strays(str(lease.parent))
-            removal.clean(str(lease.parent))
-            swept += [] if lease.parent.exists() else [lease.parent]  # what cannot be ended now is tried again
+            if removal.clean_owner(str(lease.parent)):  # else the next sweep tries again
+                swept.append(lease.parent)
         finally:
             os.close(descriptor)
     for folder in paths.machines().glob("[0-9]*-*"):
         # Without a lease: its owner was killed while making it, or while another thread still wrote to it.
-        if not (folder / "lease").exists() and not Path("/proc", folder.name.partition("-")[0]).exists():
-            removal.clean(str(folder))
-            swept += [] if folder.exists() else [folder]
+        dead = not (folder / "lease").exists() and not Path("/proc", folder.name.partition("-")[0]).exists()
+        if dead and removal.clean_owner(str(folder)):
+            swept.append(folder)
     sweep_cgroups()
     swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), removal.clean)]
     return swept

@@ -41,8 +41,30 @@ def kill_users(folder: str) -> int:
     return killed
 
 
-def clean(folder: str) -> None:
-    """Remove a folder of machines, whatever modes a policy gave to what is in it, and the cgroups that it lists."""
+def clean_owner(folder: str) -> bool:
+    """As `clean_machine`, of all machines of an owner."""
+    with contextlib.suppress(FileNotFoundError):
+        return _clean_with_groups(folder, [os.path.join(folder, name, "cgroup") for name in os.listdir(folder)])
+    return True
+
+
+def clean_machine(folder: str) -> bool:
+    """Remove a machine's folder and the cgroups that it lists; returns whether it is gone."""
+    return _clean_with_groups(folder, [os.path.join(folder, "cgroup")])
+
+
+def _clean_with_groups(folder: str, listings: list[str]) -> bool:
+    """The listings lie where no policy writes. Its own root and shared memory are folders beside them."""
+    groups = []
+    for listing in listings:
+        with contextlib.suppress(OSError), open(listing) as file:
+            groups += file.read().splitlines()
+    # Once the folder that lists them is gone, nobody would know of them; so the next sweep tries again.
+    return remove_groups(groups) and clean(folder)
+
+
+def clean(folder: str) -> bool:
+    """Remove a folder, whatever modes a policy gave to what is in it; returns whether it is gone."""
 
     def unlock(function, path, _):  # type: ignore[no-untyped-def]
         parent = os.path.dirname(path)
@@ -56,18 +78,12 @@ def clean(folder: str) -> None:
             else:
                 shutil.rmtree(path, ignore_errors=True)
 
-    groups = []
-    with contextlib.suppress(FileNotFoundError):
-        for name in [*os.listdir(folder), "."]:
-            with contextlib.suppress(OSError), open(os.path.join(folder, name, "cgroup")) as file:
-                groups += file.read().splitlines()
-        if not remove_groups(groups):
-            return  # once the folder that lists them is gone, nobody would know of them: the next sweep tries again
-        with contextlib.suppress(RecursionError):  # a tree may be deeper than Python recurses
-            shutil.rmtree(folder, onerror=unlock)
-        if os.path.lexists(folder):
-            for command in (["/bin/chmod", "-R", "u+rwx", "--", folder], ["/bin/rm", "-rf", "--", folder]):
-                os.waitpid(os.posix_spawn(command[0], command, {}), 0)
+    with contextlib.suppress(FileNotFoundError, RecursionError):  # a tree may be deeper than Python recurses
+        shutil.rmtree(folder, onerror=unlock)
+    if os.path.lexists(folder):
+        for command in (["/bin/chmod", "-R", "u+rwx", "--", folder], ["/bin/rm", "-rf", "--", folder]):
+            os.waitpid(os.posix_spawn(command[0], command, {}), 0)
+    return not os.path.lexists(folder)
 
 
 def remove_groups(groups: list[str], timeout: float = 5.0) -> bool:
@@ -83,10 +99,14 @@ def remove_groups(groups: list[str], timeout: float = 5.0) -> bool:
                 break
             if time.monotonic() > deadline:
                 return False
-            with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs")) as file:
-                for pid in map(int, file.read().split()):
-                    if pid > 0:  # 0 is one that is out of our sight
-                        with contextlib.suppress(OSError):
-                            os.kill(pid, signal.SIGKILL)
+            kill_members(group)
             time.sleep(0.005)
     return True
+
+
+def kill_members(group: str) -> None:
+    with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs")) as file:
+        for pid in map(int, file.read().split()):
+            if pid > 0:  # 0 is one that is out of our sight
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)

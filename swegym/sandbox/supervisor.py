@@ -95,7 +95,7 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
                 os.kill(pid, signal.SIGKILL)
         removal["end_strays"](folder)
         wait_for_all()
-        removal["clean"](folder)
+        removal["clean_owner"](folder)
         snapshots = os.path.join(os.path.dirname(os.path.dirname(folder)), "snapshots")
         if os.path.isdir(snapshots):
             with contextlib.suppress(OSError):  # the package is gone: the next start collects
@@ -226,8 +226,6 @@ def start_zygote(request: dict[str, Any], descriptors: list[int]) -> None:
         os.dup2(source, number)
     os.closerange(len(sources), 4096)
     os.setsid()
-    if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() == 1:
-        os._exit(70)
     reset_signals()
     os.execvpe(request["argv"][0], request["argv"], request["environment"])
 

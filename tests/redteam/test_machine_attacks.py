@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from swegym.sandbox import Limits, open_sandbox
+from swegym.sandbox import Limits, open_sandbox, removal, snapshots
 from swegym.sandbox.base import _masks, kernel_settings
 from swegym.sandbox.disk import DEEPEST, bytes_used
+from swegym.sandbox.limits import make_cgroup
 from swegym.types import Image
 
 IMAGE = Image("redteam", "host")
@@ -71,6 +72,26 @@ def test_a_stopped_file_access_is_done_in_a_new_machine(monkeypatch: pytest.Monk
         for _ in range(5):
             box.write("x", b"1")
             assert box.read("x") == b"1"
+
+
+def test_what_a_policy_calls_a_list_of_cgroups_is_none(tmp_path: Path) -> None:
+    """What is listed is ended and removed with a machine, so a policy could have any process of its owner ended."""
+    group = make_cgroup(Limits(), tmp_path / "list")
+    if group is None:
+        pytest.skip("no cgroup may be made here")
+    with subprocess.Popen(["sleep", "60"]) as other:
+        for entry in group.entries():
+            Path(entry).write_text(str(other.pid))
+        for attack in ("tee /cgroup /dev/shm/cgroup", "cat > /dev/null; mkfifo /cgroup /dev/shm/cgroup"):
+            with open_sandbox(IMAGE, limits=SMALL) as box:
+                box.exec(attack, stdin=(tmp_path / "list").read_bytes())
+                frozen = box.snapshot()
+            snapshots.discard(frozen)
+        time.sleep(0.1)
+        assert other.poll() is None
+        assert all(folder.is_dir() for folder in group.folders)
+        other.kill()
+    assert removal.remove_groups([str(folder) for folder in group.folders])
 
 
 # name -> (class, what the policy runs); nothing of it may succeed

@@ -129,7 +129,7 @@ def test_what_got_away_from_a_sweep_is_killed_in_its_cgroup_and_listed_until_the
         assert straggler.wait(timeout=5) == -signal.SIGKILL
         for place in group.folders:
             (place / "below").rmdir()
-        removal.clean(str(folder))
+        assert removal.clean_machine(str(folder))
     assert not folder.exists()
     assert not any(place.exists() for place in group.folders)
 
