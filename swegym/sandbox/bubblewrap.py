@@ -355,8 +355,9 @@ class BubblewrapSandbox:
         if done.stopped is not None:
             with self._lock:
                 self._end()
-        elif not done.status:
-            raise SandboxDied("a command ended without a status: the supervisor was killed. Open the sandbox again.")
+        elif not done.status or done.status.startswith(b"broken"):
+            said = (done.status or b"broken the supervisor was killed").decode("utf-8", "replace").partition(" ")[2]
+            raise SandboxDied(f"this host did not run a command to its end: {said}. Open the sandbox again.")
         return done
 
     def _rlimits(self) -> dict[str, int]:

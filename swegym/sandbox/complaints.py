@@ -42,7 +42,8 @@ def unavailable(said: str, folder: Path) -> SandboxError:
             "start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined, or --privileged. "
             "`swegym doctor` checks again."
         )
-    return SandboxUnavailable(f"bubblewrap could not start a machine: {said or 'no message'}. Try `swegym doctor`.")
+    said = said or "it ended without a word, so something killed it"
+    return SandboxUnavailable(f"bubblewrap could not start a machine: {said}. Try `swegym doctor`.")
 
 
 def explained(error: OSError, folder: Path) -> SandboxError:

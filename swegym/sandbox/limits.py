@@ -150,7 +150,7 @@ def how_limits_hold() -> dict[str, str]:
     }
 
 
-def make_cgroup(limits: Limits, listing: Path | None = None) -> Cgroup | None:
+def make_cgroup(limits: Limits, listing: Path) -> Cgroup | None:
     """A new cgroup with these limits, or None where none can be had.
 
     Its folders are written to `listing` before they are made: who dies in between still leaves word of them.
@@ -164,8 +164,7 @@ def make_cgroup(limits: Limits, listing: Path | None = None) -> Cgroup | None:
     if cpu is not None and cpu not in parents:
         parents = (*parents, cpu)
     made = Cgroup(2 if v2 else 1, tuple(parent / name for parent in parents))
-    if listing is not None:
-        listing.write_text("\n".join(map(str, made.folders)))
+    listing.write_text("\n".join(map(str, made.folders)))
     try:
         for folder in made.folders:
             folder.mkdir()
@@ -192,17 +191,3 @@ def make_cgroup(limits: Limits, listing: Path | None = None) -> Cgroup | None:
                 folder.rmdir()
         return None
     return made
-
-
-def sweep_cgroups() -> int:
-    """Remove cgroups that dead owners left; returns how many."""
-    swept = 0
-    v2, cpu = _v2_parent(), _v1_cpu_parent()
-    for parent in (v2,) if v2 else (*(_v1_parents() or ()), *([cpu] if cpu else [])):
-        for folder in parent.glob("swegym-*-*"):
-            owner = folder.name.split("-")[1]
-            if not Path("/proc", owner).exists():
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-                    swept += 1
-    return swept

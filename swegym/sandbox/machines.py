@@ -1,7 +1,8 @@
 """The owner's end of the supervisor: one per process, started when the first machine is opened.
 
 Each owner has a folder under `paths.machines()` with a lease, a file that it keeps locked. `sweep` removes the folders
-whose lease nobody holds: their owner and its supervisor are dead.
+whose lease nobody holds: their owner and its supervisor are dead. No pid says so, for owners in several PID namespaces
+(containers, say) may share a store.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -24,16 +26,19 @@ from swegym import paths
 from swegym.errors import SandboxDied
 from swegym.sandbox import frozen, removal
 from swegym.sandbox import supervisor as script
-from swegym.sandbox.limits import sweep_cgroups
+
+_NEW = ".new-"
+_OLD = 3600.0  # seconds after which nobody is making a folder any more
 
 
 def take_lease(kind: str = "") -> tuple[Path, int]:
     """A folder that belongs to this process, and the lock that says so for as long as somebody holds it."""
-    folder = paths.machines() / f"{os.getpid()}-{kind}{secrets.token_hex(4)}"
-    folder.mkdir(parents=True)
-    lease = os.open(folder / "lease", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    name = f"{os.getpid()}-{kind}{secrets.token_hex(4)}"
+    made = paths.machines() / f"{_NEW}{name}"  # no sweep looks at it before its lease is locked
+    made.mkdir(parents=True)
+    lease = os.open(made / "lease", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(lease, fcntl.LOCK_EX)
-    return folder, lease
+    return made.rename(made.with_name(name)), lease
 
 
 def start_guard(script: str, arguments: list[str], descriptors: Collection[int]) -> subprocess.Popen[bytes]:
@@ -159,7 +164,7 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 def sweep() -> list[Path]:
     """Remove what dead owners left: folders, the cgroups that they list, unused snapshots. Returns the folders."""
     swept = []
-    for lease in sorted(paths.machines().glob("*/lease")):
+    for lease in sorted(paths.machines().glob("[0-9]*-*/lease")):
         try:
             descriptor = os.open(lease, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -174,11 +179,12 @@ def sweep() -> list[Path]:
                 swept.append(lease.parent)
         finally:
             os.close(descriptor)
-    for folder in paths.machines().glob("[0-9]*-*"):
-        # Without a lease: its owner was killed while making it, or while another thread still wrote to it.
-        dead = not (folder / "lease").exists() and not Path("/proc", folder.name.partition("-")[0]).exists()
-        if dead and removal.clean_owner(str(folder)):
-            swept.append(folder)
-    sweep_cgroups()
+    for folder in [*paths.machines().glob("[0-9]*-*"), *paths.machines().glob(f"{_NEW}*")]:
+        # Killed while it made the folder, or while another thread of it wrote to one that was being removed.
+        with contextlib.suppress(FileNotFoundError):
+            new = folder.name.startswith(_NEW)
+            dead = time.time() - folder.stat().st_mtime > _OLD if new else not (folder / "lease").exists()
+            if dead and removal.clean_owner(str(folder)):
+                swept.append(folder)
     swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), removal.clean)]
     return swept

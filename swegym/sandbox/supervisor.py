@@ -79,7 +79,7 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
                 kind, descriptors = receive(channel)
                 if not kind:
                     return
-                with contextlib.suppress(OSError):  # a fork refused: the owner sees its pipes close
+                try:
                     this = os.getpid()
                     pid = os.fork()
                     if pid == 0:
@@ -87,6 +87,8 @@ def serve(channel: socket.socket, owner: int, folder: str) -> None:
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         run_child(kind, descriptors, this)
                     children.add(pid)
+                except OSError as error:  # of the fork: this host has no room for one more process
+                    tell(kind, descriptors, error)
                 for descriptor in descriptors:
                     os.close(descriptor)
     finally:
@@ -170,8 +172,19 @@ def run_child(kind: bytes, descriptors: list[int], parent: int) -> None:
             start_zygote(request, descriptors)
         else:
             enter(request, descriptors)
+    except Exception as error:
+        tell(kind, descriptors, error)
     finally:
         os._exit(70)
+
+
+def tell(kind: bytes, descriptors: list[int], error: Exception) -> None:
+    """Say to the owner why nothing came of a request. Of a zygote it sees that the channel closes."""
+    with contextlib.suppress(OSError, IndexError):
+        if kind == b"o":
+            os.write(descriptors[3], f"{type(error).__name__}: {error}".encode())
+        elif kind == b"x":
+            os.write(descriptors[4], f"broken {type(error).__name__}: {error}".encode())
 
 
 def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
@@ -193,6 +206,7 @@ def start_machine(request: dict[str, Any], descriptors: list[int]) -> None:
     sources = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 100) for descriptor in given]
     for number, source in enumerate(sources):
         os.dup2(source, number)
+    descriptors[3] = 2
     os.closerange(len(sources), 4096)
     reset_signals()
     os.execve(argv[0], argv, {})
@@ -233,10 +247,11 @@ def start_zygote(request: dict[str, Any], descriptors: list[int]) -> None:
 def enter(
     request: dict[str, Any], descriptors: list[int], work: Callable[[dict[str, Any]], None] | None = None
 ) -> None:
-    """Run one command inside a machine and write "exit CODE" or "gone" to the status pipe.
+    """Run one command inside a machine and say to the status pipe how it went.
 
-    Descriptors: request, stdin, stdout, stderr, status, pidfd of the machine's first process. With `work`, a zygote's,
-    that function runs in there instead of the command, without any capability.
+    "exit CODE"; "gone" when the machine has ended; "broken" when this host did not let us in. Descriptors: request,
+    stdin, stdout, stderr, status, pidfd of the machine's first process. With `work`, a zygote's, that function runs in
+    there instead of the command, without any capability.
     """
     _, stdin, stdout, stderr, status, machine = descriptors
     try:
@@ -248,11 +263,17 @@ def enter(
         os_setns(spaces["pid"])
         pid = os.fork()
     except OSError as error:
-        os.write(status, f"gone {error}".encode())
+        say_why(status, machine, error)
         os._exit(0)
     if pid == 0:
         try:
-            become(request, spaces, (stdin, stdout, stderr), work)
+            settle(request, spaces, (stdin, stdout, stderr))
+        except OSError as error:
+            say_why(status, machine, error)
+            os._exit(127)
+        try:
+            os.closerange(3, 4096)
+            become(request, work)
         except OSError as error:
             os.write(2, f"{error.filename or 'exec'}: {error.strerror}\n".encode())
         finally:
@@ -270,11 +291,19 @@ def open_namespaces(pid: int, machine: int) -> dict[str, int]:
     names = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
     spaces = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names}
     spaces["outer"] = fcntl.ioctl(spaces["mnt"], NS_GET_USERNS)
-    poller = select.poll()
-    poller.register(machine, select.POLLIN)
-    if poller.poll(0):
+    if has_ended(machine):
         raise ProcessLookupError("the machine has ended")
     return spaces
+
+
+def say_why(status: int, machine: int, error: OSError) -> None:
+    os.write(status, f"{'gone' if has_ended(machine) else 'broken'} {error}".encode())
+
+
+def has_ended(machine: int) -> bool:
+    poller = select.poll()
+    poller.register(machine, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def silence_private_addresses() -> None:
@@ -298,13 +327,8 @@ def silence_private_addresses() -> None:
                 raise OSError(-code, f"a route for {address}/{bits}: {os.strerror(-code)}")
 
 
-def become(
-    request: dict[str, Any],
-    spaces: dict[str, int],
-    streams: tuple[int, int, int],
-    work: Work | None,
-) -> None:
-    """Turn this process into the command, inside the machine."""
+def settle(request: dict[str, Any], spaces: dict[str, int], streams: tuple[int, int, int]) -> None:
+    """Bring this process into the machine, under all its limits. What fails here is not the command's doing."""
     join_cgroups(request.get("cgroups", []))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")  # under memory pressure the command goes first, the machine's init last
@@ -324,7 +348,6 @@ def become(
         os_setns(spaces["user"])
     if counts is not None:
         take_a_share(counts, request["shares"])
-    os.closerange(3, 4096)
     for capability in range(64):
         if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break  # past the last capability of this kernel
@@ -338,6 +361,10 @@ def become(
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
     os.umask(0o022)
+
+
+def become(request: dict[str, Any], work: Work | None) -> None:
+    """Turn this process, which has settled in the machine, into the command."""
     if "file" in request:
         # It runs no program of the machine and needs none of its processes. With its capabilities gone it may do there
         # what a command may, no more; and since it is not dumpable, no command can trace it.

@@ -110,3 +110,14 @@ def test_commands_find_the_interpreter_and_nothing_that_the_host_installed() -> 
         result = box.exec(["/opt/python/bin/python3", "-c", code])
         assert result.stdout == b"None None\n", result.text
         assert box.exec("ls -A /usr/local").stdout == b""
+
+
+def test_what_the_host_refuses_is_its_own_fault_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_sandbox(IMAGE) as box:
+        if box._cgroup is None:  # type: ignore[attr-defined]
+            pytest.skip("no cgroup can be had here, so none can be taken away")
+        monkeypatch.setattr("swegym.sandbox.limits.Cgroup.entries", lambda self: ["/gone/cgroup.procs"])
+        with pytest.raises(SandboxDied, match=r"No such file or directory: ./gone/cgroup"):
+            box.exec("true")
+        with pytest.raises(SandboxUnavailable, match=r"No such file or directory: ./gone/cgroup"):
+            open_sandbox(IMAGE)

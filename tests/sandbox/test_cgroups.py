@@ -40,7 +40,7 @@ def v1(root: Path, *controllers: str) -> None:
 
 def test_version_two_gets_all_three_limits(tree: Path) -> None:
     own = v2(tree, "delegated", "cpu memory pids")
-    made = make_cgroup(LIMITS)
+    made = make_cgroup(LIMITS, tree / "list")
     assert made is not None and made.version == 2
     (folder,) = made.folders
     assert folder.parent == own
@@ -53,7 +53,7 @@ def test_version_two_gets_all_three_limits(tree: Path) -> None:
 
 def test_version_two_hands_down_what_is_not_handed_down_yet(tree: Path) -> None:
     own = v2(tree, "delegated", "")
-    assert make_cgroup(Limits()) is not None
+    assert make_cgroup(Limits(), tree / "list") is not None
     assert (own / "cgroup.subtree_control").read_text() == "+memory +pids"
 
 
@@ -62,14 +62,14 @@ def test_version_two_takes_the_parent_where_processes_are_in_the_way(tree: Path)
     (own / "cgroup.subtree_control").unlink()
     (own / "cgroup.subtree_control").mkdir()  # writing it fails, as with processes in the group
     (own.parent / "cgroup.subtree_control").write_text("memory pids")
-    made = make_cgroup(Limits())
+    made = make_cgroup(Limits(), tree / "list")
     assert made is not None and made.folders[0].parent == own.parent
     assert not (made.folders[0] / "cpu.max").exists()
 
 
 def test_version_two_counts_what_was_killed_for_memory_and_what_runs(tree: Path) -> None:
     v2(tree, "delegated", "memory pids")
-    made = make_cgroup(Limits())
+    made = make_cgroup(Limits(), tree / "list")
     assert made is not None and made.out_of_memory_kills() == 0 and made.tasks() is None
     (made.folders[0] / "memory.events").write_text("low 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n")
     (made.folders[0] / "pids.current").write_text("5\n")
@@ -78,7 +78,7 @@ def test_version_two_counts_what_was_killed_for_memory_and_what_runs(tree: Path)
 
 def test_version_one_has_a_folder_for_each_controller(tree: Path) -> None:
     v1(tree, "memory", "pids", "cpu")
-    made = make_cgroup(LIMITS)
+    made = make_cgroup(LIMITS, tree / "list")
     assert made is not None and made.version == 1
     memory, pids, cpu = made.folders
     assert (memory / "memory.limit_in_bytes").read_text() == str(64 << 20)
@@ -89,12 +89,12 @@ def test_version_one_has_a_folder_for_each_controller(tree: Path) -> None:
 
 def test_without_a_cpu_controller_the_rest_still_holds(tree: Path) -> None:
     v1(tree, "memory", "pids")
-    made = make_cgroup(LIMITS)
+    made = make_cgroup(LIMITS, tree / "list")
     assert made is not None and len(made.folders) == 2
     assert how_limits_hold()["memory"] == "cgroup v1" and "not limited" in how_limits_hold()["cpu"]
 
 
 def test_without_any_cgroup_rlimits_are_left(tree: Path) -> None:
-    assert make_cgroup(LIMITS) is None
+    assert make_cgroup(LIMITS, tree / "list") is None
     assert how_limits_hold()["memory"] == "rlimit, per process"
     assert "not limited" in how_limits_hold()["cpu"]

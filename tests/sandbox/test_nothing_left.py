@@ -89,6 +89,21 @@ def test_a_sweep_does_not_touch_what_is_in_use() -> None:
         assert box.read("kept.txt") == b"x"
 
 
+def test_a_sweep_in_another_pid_namespace_does_not_touch_it_either(tmp_path: Path) -> None:
+    """Containers may share a store and the kernel's cgroups, and none sees the processes of the others."""
+    group = make_cgroup(Limits(), tmp_path / "listing")  # empty, as for a moment each one is
+    with open_sandbox(Image("leftover", "host")) as box:
+        box.write("kept.txt", b"x")
+        code = "import os; from swegym.sandbox import sweep; assert os.getpid() < 9; print(sweep())"
+        argv = ["unshare", "-Ur", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", code]
+        subprocess.run(argv, check=True)
+        assert box.read("kept.txt") == b"x"
+        assert box._folder.is_dir()  # type: ignore[attr-defined]
+    if group is not None:
+        for folder in group.folders:
+            folder.rmdir()
+
+
 def test_a_close_leaves_nothing() -> None:
     with open_sandbox(Image("leftover", "host")) as box:
         folder = box._folder  # type: ignore[attr-defined]

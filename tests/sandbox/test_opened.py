@@ -33,12 +33,13 @@ def test_a_stop_ends_the_command_in_flight_and_no_machine_is_opened_afterwards()
         machines(image)
 
 
-def test_a_folder_without_a_lease_is_swept_when_its_owner_is_dead(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_was_not_made_to_the_end_is_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SWEGYM_HOME", str(tmp_path))
-    dead, alive = paths.machines() / "999999999-abc", paths.machines() / f"{os.getpid()}-abc"
-    for folder in (dead, alive):
+    emptied, abandoned, new = (paths.machines() / name for name in ("1-abc", ".new-1-abc", ".new-2-abc"))
+    for folder in (emptied, abandoned, new):
         folder.mkdir(parents=True)
-    assert sweep() == [dead]
-    assert alive.exists()
+    (abandoned / "lease").touch()
+    hours_ago = time.time() - 7200
+    os.utime(abandoned, (hours_ago, hours_ago))
+    assert sorted(sweep()) == [abandoned, emptied]
+    assert new.exists()
