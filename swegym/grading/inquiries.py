@@ -26,7 +26,9 @@ MOST_TURNING = 60  # tests that must turn and are asked in one grading
 STAYING = 6  # and tests that must go on passing
 FAR = 2  # of these from files in which no test must turn
 USUAL = 0.02  # seconds of a test that is as likely to be drawn as any
-FEW, QUICK = 10, 0.1  # tests among twins, and seconds of one, that may have many copies
+MOST_COPIES = 100  # of all tests among twins in one run, where that can be had
+QUICK = 0.1  # seconds of a test that may have more than the fewest
+SPREADS = ((twins.SPOTS, 2), (2, 2), (2, 1))  # spots and steps of each: 27, 9, 4 copies of a test
 CALLED = 30  # and of the latter only by their calls, which cost next to nothing
 MOST_CALLS = 60
 
@@ -147,10 +149,10 @@ def prepare(
             called[question.key] = question
     twin_wanted, others = _alike(twin_wanted)
     left += [question for question in others if question not in left]
-    few = len({_function(question) for question in twin_wanted.values()}) <= FEW
+    spread = _spread(len({_function(question) for question in twin_wanted.values()}))
     drawn = {
         _function(question): question_files.drawn(
-            question.twins, question.seals, cheap=few and question.seconds < QUICK
+            question.twins, question.seals, *(spread if question.seconds < QUICK else SPREADS[-1])
         )
         for question in twin_wanted.values()
     }
@@ -183,6 +185,12 @@ def prepare(
              _calls(task, path, called)]  # fmt: skip
     files = {**question_files.other_files(task, files), **files}
     return Inquiry(files, keys, standing, twinned, called, calls, left=tuple(left))
+
+
+def _spread(tests: int) -> tuple[int, int]:
+    """In how many spots, by how many steps, the copies of each of so many tests may differ."""
+    fitting = [(spots, steps) for spots, steps in SPREADS if tests * (1 + steps) ** spots <= MOST_COPIES]
+    return fitting[0] if fitting else SPREADS[-1]
 
 
 def choices_for(question: Question) -> dict[str, list[Choice]]:

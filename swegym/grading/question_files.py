@@ -214,18 +214,19 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[s
     return Twinned(files, made)
 
 
-def drawn(sites: Mapping[str, tuple[int, ...]], asked: Collection[str], *, cheap: bool) -> dict[int, list[int]]:
+def drawn(
+    sites: Mapping[str, tuple[int, ...]], asked: Collection[str], spots: int, most_steps: int
+) -> dict[int, list[int]]:
     """Some of the sites that a test has twins at, with steps, for one run; first those that are not asked otherwise.
 
-    Several sites have two steps each, and fewer, with one each, where copies are not cheap: they are multiplied.
+    One site has all its steps. Of several, `spots` at most, each has `most_steps`: the copies are multiplied.
     """
     source = random.SystemRandom()
-    spots = twins.SPOTS if cheap else twins.SPOTS - 1
     chosen = sorted(sites, key=lambda site: (site in asked, source.random()))[:spots]
     if len(chosen) == 1:
         return {int(chosen[0]): list(sites[chosen[0]])}
     near = {site: twins.window(sites[site], source) for site in chosen}
-    return {int(site): source.sample(steps, min(2 if cheap else 1, len(steps))) for site, steps in near.items()}
+    return {int(site): source.sample(steps, min(most_steps, len(steps))) for site, steps in near.items()}
 
 
 def add_twins(tree: ast.Module, chosen: Mapping[str, Mapping[int, Sequence[int]]]) -> dict[str, dict[str, twins.Copy]]:

@@ -199,15 +199,15 @@ def test_a_twin_of_a_number_is_near_it_and_has_as_many_digits(value):
 def test_the_spots_of_one_run_are_first_those_that_are_not_asked_otherwise_and_fewer_of_a_slow_test():
     sites = {"0": (1, 2), "1": (1,), "2": (3,), "3": (1,)}
     for _ in range(20):
-        assert {2, 3} < question_files.drawn(sites, ["0", "1"], cheap=True).keys()
-        assert question_files.drawn(sites, ["0", "1"], cheap=False) == {2: [3], 3: [1]}
-    assert len(question_files.drawn(sites, (), cheap=True)) == twins.SPOTS
+        assert {2, 3} < question_files.drawn(sites, ["0", "1"], 3, 2).keys()
+        assert question_files.drawn(sites, ["0", "1"], 2, 1) == {2: [3], 3: [1]}
+    assert len(question_files.drawn(sites, (), 3, 2)) == twins.SPOTS
 
 
 def test_of_three_values_of_a_spot_the_true_one_is_anywhere():
     places = Counter()
     for _ in range(600):
-        steps = question_files.drawn({"0": (1, 2, 3, 4), "1": (1, 2, 3, 4)}, (), cheap=True)[0]
+        steps = question_files.drawn({"0": (1, 2, 3, 4), "1": (1, 2, 3, 4)}, (), 3, 2)[0]
         places[sorted([0, *(twins._OFFSETS[step - 1] for step in steps)]).index(0)] += 1
     assert set(places) == {0, 1, 2} and max(places.values()) < 300
 
