@@ -29,7 +29,7 @@ USUAL = 0.02  # seconds of a test that is as likely to be drawn as any
 MOST_COPIES = 100  # of all tests among twins in one run, where that can be had
 QUICK = 0.1  # seconds of a test that may have more than the fewest
 SPREADS = ((twins.SPOTS, 2), (2, 2), (2, 1))  # spots and steps of each: 27, 9, 4 copies of a test
-CALLED = 30  # and of the latter only by their calls, which cost next to nothing
+CALLED, CALLING = 30, 0.1  # and of the latter only by their calls: as many, and about as long as these seconds
 MOST_CALLS = 60
 
 
@@ -91,7 +91,7 @@ def choose(task: Task, known: Reference, source: random.Random) -> list[Question
     whole = {question.path for question in turning if question.beside}
     staying += [question for question in others if question.path in whole and question not in staying]
     callable_ = [question for question in near if question.calls and question not in staying]
-    called = source.sample(callable_, min(CALLED, len(callable_)))
+    called = _lasting(_quick(callable_, CALLED, source), CALLING)
     return [
         *turning,
         *(without_twins(question) for question in staying),
@@ -106,6 +106,16 @@ def _quick(questions: Sequence[Question], count: int, source: random.Random) -> 
     a reservoir, 2006: those with the largest u ** (1 / weight), u uniform.
     """
     return heapq.nlargest(count, questions, key=lambda one: math.log(1 - source.random()) * (USUAL + one.seconds))
+
+
+def _lasting(questions: Sequence[Question], most: float) -> list[Question]:
+    """The first of the questions, and of the others those with which they take no more than so many seconds."""
+    kept, seconds = [], 0.0
+    for question in questions:
+        if not kept or seconds + question.seconds <= most:
+            kept.append(question)
+            seconds += question.seconds
+    return kept
 
 
 def without_twins(question: Question) -> Question:
