@@ -356,7 +356,7 @@ class BubblewrapSandbox:
             with self._lock:
                 self._end()
         elif not done.status or done.status.startswith(b"broken"):
-            said = (done.status or b"broken the supervisor was killed").decode("utf-8", "replace").partition(" ")[2]
+            said = (done.status or b"broken the supervisor was killed").partition(b" ")[2].partition(b"\n")[0].decode()
             raise SandboxDied(f"this host did not run a command to its end: {said}. Open the sandbox again.")
         return done
 

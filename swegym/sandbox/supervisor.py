@@ -297,13 +297,15 @@ def open_namespaces(pid: int, machine: int) -> dict[str, int]:
 
 
 def say_why(status: int, machine: int, error: OSError) -> None:
-    os.write(status, f"{'gone' if has_ended(machine) else 'broken'} {error}".encode())
+    """A machine that is about to end takes nobody in any more, a little before it has ended."""
+    os.write(status, f"{'gone' if has_ended(machine, wait=1000) else 'broken'} {error}\n".encode())
 
 
-def has_ended(machine: int) -> bool:
+def has_ended(machine: int, wait: int = 0) -> bool:
+    """Whether a machine's first process is dead, now or within some milliseconds."""
     poller = select.poll()
     poller.register(machine, select.POLLIN)
-    return bool(poller.poll(0))
+    return bool(poller.poll(wait))
 
 
 def silence_private_addresses() -> None:
