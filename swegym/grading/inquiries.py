@@ -110,7 +110,8 @@ def _quick(questions: Sequence[Question], count: int, source: random.Random) -> 
 
 def _lasting(questions: Sequence[Question], most: float) -> list[Question]:
     """The first of the questions, and of the others those with which they take no more than so many seconds."""
-    kept, seconds = [], 0.0
+    kept: list[Question] = []
+    seconds = 0.0
     for question in questions:
         if not kept or seconds + question.seconds <= most:
             kept.append(question)
