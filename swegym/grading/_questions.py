@@ -179,6 +179,10 @@ class Questions:
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         self._send("seconds", nodeid, "", f"{time.perf_counter() - self._started:.3f}")
 
+    def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
+        asserted = isinstance(call.excinfo.value, AssertionError)
+        self._send("failed", node.nodeid, self._keys.get(node.nodeid, ""), "AssertionError" if asserted else "")
+
     def ask(self, number: int, value: Any) -> bool:
         """Take an answer; where there are choices for it, which of them it is equal to."""
         choices = self._choices.get(self._keys.get(self._current, ""), {}).get(str(number), [])

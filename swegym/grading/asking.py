@@ -8,14 +8,14 @@ chance; so what chance can explain is asked once more before it counts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swegym.grading import reference, replay
 from swegym.grading._questions import MOST_ANSWERS
 from swegym.grading.apply import Change
-from swegym.grading.inquiries import Choice, Inquiry
+from swegym.grading.inquiries import Choice, Inquiry, Part
 from swegym.grading.plain_values import (
     OPAQUE,
     agrees,
@@ -25,9 +25,11 @@ from swegym.grading.plain_values import (
     is_made_of_another,
     is_made_of_text,
 )
-from swegym.grading.pytest_run import TestReport
+from swegym.grading.pytest_run import Fact, TestReport
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
+
+ABOUT_TESTS = ("key", "answer", "seconds", "failed")  # kinds of facts that name a test
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,25 @@ def ask(
 ) -> tuple[Findings, TestReport]:
     """Run an inquiry and read the answers, while no other attempt at the task is tested here. Raises SandboxError."""
     with store.exclusive(reference.gate(task)):
-        reports = [
-            reference.run(task, open_sandbox, changes, inquiry.files, *part, more=inquiry.more)
-            for part in inquiry.parts
-        ]
+        reports = [_asked(task, changes, inquiry, part, open_sandbox) for part in inquiry.parts]
     report = functools.reduce(_joined, reports)
     return read(inquiry, report), report
+
+
+def _asked(
+    task: Task, changes: Mapping[str, Change], inquiry: Inquiry, part: Part, open_sandbox: SandboxFactory
+) -> TestReport:
+    files = {**inquiry.files, **part.files}
+    report = reference.run(task, open_sandbox, changes, files, part.keys, part.calls, more=inquiry.more)
+    statuses = {part.mark + node: status for node, status in report.statuses.items()}
+    return replace(report, statuses=statuses, facts=tuple(_marked(fact, part.mark) for fact in report.facts))
+
+
+def _marked(fact: Fact, mark: str) -> Fact:
+    kind, node, text, more = fact
+    if kind not in ABOUT_TESTS:
+        return fact
+    return kind, mark + node, mark + text if kind == "key" else text, more
 
 
 def _joined(one: TestReport, other: TestReport) -> TestReport:
@@ -89,7 +104,9 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
             doubts.append(f"seals: {key} was reported to pass, but is {status} when it is asked")
     for key, copies in inquiry.twinned.items():
         passed = {step for copy, step in copies.items() if statuses.get(copy) == "passed"}
-        if any(step for step in passed):
+        if inquiry.machines:
+            doubts += _by_other_files(key, copies, passed)
+        elif any(step for step in passed):
             contradictions.append(f"twins: {key} passes, and so does the same test with another expected value")
         elif 0 not in passed:
             doubts.append(f"twins: {key} was reported to pass, but fails among its twins")
@@ -106,6 +123,15 @@ def read(inquiry: Inquiry, report: TestReport) -> Findings:
             doubts.append(f"replay: calls of {key} have other values than its expectations")
     counts = {"seals": len(inquiry.sealed), "twins": len(inquiry.twinned), "replay": len(inquiry.called)}
     return Findings(tuple(contradictions), tuple(doubts), opaque, counts)
+
+
+def _by_other_files(key: str, copies: Mapping[str, int], passed: Collection[int]) -> list[str]:
+    """What is doubtful of a test in machines of which one alone, step 0, has the true golden files."""
+    if 0 not in passed:
+        return [f"twins: {key} was reported to pass, but fails where it is alone"]
+    if len(passed) == len(copies):
+        return [f"twins: {key} was reported to pass, but passes whatever the files say that it compares with"]
+    return []
 
 
 def failed(inquiry: Inquiry, report: TestReport) -> frozenset[str]:

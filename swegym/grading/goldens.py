@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 from swegym.grading import expectations
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.rules import PathRules, rules_for
-from swegym.grading.scratch import GITLINK, ScratchRepository
+from swegym.grading.scratch import EXECUTABLE, GITLINK, REGULAR, ScratchRepository
 from swegym.types import Task
+
+_FILES = (REGULAR, EXECUTABLE)
 
 
 def of_tests(task: Task, report: TestReport) -> tuple[str, ...]:
@@ -29,6 +31,22 @@ def of_tests(task: Task, report: TestReport) -> tuple[str, ...]:
         fair = [path for path in found - rules.reference if rules.against(path) is None and not _is_packed(path, task)]
         contents = scratch.read_blobs(rules.base[path].blob for path in fair)
     return tuple(sorted(path for path in fair if not contents[rules.base[path].blob].startswith(b"#!")))
+
+
+def compared(task: Task, report: TestReport) -> dict[str, bytes]:
+    """The files, hidden ones or of the base, that hidden tests read themselves and no code does; path -> content.
+
+    Not those that the reference fix changes.
+    """
+    rules = rules_for(task)
+    read = {path for path in _read(task, report, rules) - rules.reference if not path.endswith(".py")}
+    hidden = {path: data for path, data in task.hidden.files.items() if path in read}
+    base = [path for path in read - hidden.keys() if path in rules.base and rules.base[path].mode in _FILES]
+    if not base:
+        return hidden
+    with ScratchRepository(task.pristine, task.base_commit) as scratch:
+        contents = scratch.read_blobs(rules.base[path].blob for path in base)
+    return hidden | {path: contents[rules.base[path].blob] for path in base}
 
 
 def _read(task: Task, report: TestReport, rules: PathRules) -> set[str]:

@@ -38,6 +38,19 @@ Choice = tuple[list[str], list[bool]]  # literals, and which of them an answer m
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What one machine is asked: tests and calls, over files that take the place of the inquiry's own.
+
+    `mark` stands before the keys of its tests in what is read, where several machines run the same ones.
+    """
+
+    keys: frozenset[str]
+    calls: Sequence[dict[str, Any]] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Inquiry:
     """One run of questions. `sealed`, `twinned`, `called`: what was asked of which test, by key.
 
@@ -54,6 +67,7 @@ class Inquiry:
     left: tuple[Question, ...] = ()  # to be asked among twins in another run: their function stands sealed in this one
     calls_last: bool = False  # after the tests, not before
     apart: bool = False  # copies of one test in machines of their own: what one leaves behind meets no other
+    machines: tuple[Part, ...] = ()  # where more than one is needed anyhow
 
     @property
     def more(self) -> dict[str, Any]:
@@ -65,13 +79,15 @@ class Inquiry:
         return {"choices": choices, "calls_last": self.calls_last}
 
     @property
-    def parts(self) -> list[tuple[frozenset[str], Sequence[dict[str, Any]]]]:
-        """The tests and calls of each machine."""
+    def parts(self) -> Sequence[Part]:
+        """What each machine is asked."""
+        if self.machines:
+            return self.machines
         if not (self.apart and self.twinned):
-            return [(self.keys, self.calls)]
+            return [Part(self.keys, self.calls)]
         rows = [frozenset(filter(None, row)) for row in itertools.zip_longest(*self.twinned.values())]
         alone = self.keys.difference(*rows)
-        return [(rows[0] | alone, self.calls), *((row, ()) for row in rows[1:])]
+        return [Part(rows[0] | alone, self.calls), *map(Part, rows[1:])]
 
     @property
     def empty(self) -> bool:

@@ -9,10 +9,11 @@ and its test pins it (`in` or `>` do not): who makes that test pass without havi
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 14
+FORMAT = 15
 _EXTRAS = ("_evidence", "_questions")
 PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 
@@ -39,6 +40,7 @@ class Question:
     seals: Mapping[str, Any] = field(default_factory=dict)  # site -> its check, and `answers` of the reference fix
     calls: Mapping[str, str] = field(default_factory=dict)  # site -> the reference fix's answer
     twins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # site -> the twins that the reference fix fails
+    altered: tuple[str, ...] = ()  # ways of changing the files that it compares with, by which its assertions fail
     tells: bool = False  # its seals or calls tell
     beside: bool = False  # its test passes only where the others of its file stand
     seconds: float = field(default=0.0, compare=False)  # what its test takes when asked
@@ -54,7 +56,7 @@ class Question:
 
     @property
     def covered(self) -> bool:
-        return bool(self.seals or self.calls or self.twins)
+        return bool(self.seals or self.calls or self.twins or self.altered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Reference:
     evidence: tuple[str, ...] = ()
     problem: str = ""  # why there are no questions
     goldens: tuple[str, ...] = ()  # other files that its hidden tests read themselves, and no code beside them
+    compared: Mapping[str, bytes] = field(default_factory=dict)  # of these and hidden files those that tests read
 
     def coverage(self, tests: Collection[str]) -> dict[str, int]:
         """How many of `tests` have each kind of question."""
@@ -74,8 +77,12 @@ class Reference:
             "seals": sum(bool(question.seals) for question in found),
             "replay": sum(bool(question.calls) for question in found),
             "twins": sum(bool(question.twins) for question in found),
+            "goldens": sum(bool(question.altered) for question in found),
             "tells": sum(question.tells for question in found),
-            "one bit": sum(not question.tells and sum(map(len, question.twins.values())) <= 1 for question in found),
+            "one bit": sum(
+                not (question.tells or question.altered) and sum(map(len, question.twins.values())) <= 1
+                for question in found
+            ),
             "none": len(tests) - sum(question.covered for question in found),
         }
 
@@ -105,15 +112,23 @@ def place_of(task: Task) -> Path:
 def load(place: Path) -> Reference | None:
     try:
         row = json.loads(place.read_bytes())
-        questions = {
-            test: Question(**{**question, "twins": {site: tuple(steps) for site, steps in question["twins"].items()}})
-            for test, question in row["questions"].items()
-        }
-        return Reference(questions, tuple(row["evidence"]), row["problem"], tuple(row["goldens"]))
+        questions = {test: _question(**question) for test, question in row["questions"].items()}
+        compared = {path: base64.b64decode(data) for path, data in row["compared"].items()}
+        return Reference(questions, tuple(row["evidence"]), row["problem"], tuple(row["goldens"]), compared)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         return None  # damaged, or of another version: taken again
+
+
+def _question(twins: Mapping[str, list[int]], altered: list[str], **facts: Any) -> Question:
+    return Question(twins={site: tuple(steps) for site, steps in twins.items()}, altered=tuple(altered), **facts)
+
+
+def dumped(known: Reference) -> bytes:
+    """As `load` reads it."""
+    compared = {path: base64.b64encode(data).decode() for path, data in known.compared.items()}
+    return json.dumps({**asdict(replace(known, compared={})), "compared": compared}).encode("ascii")
 
 
 def key_of(task: Task) -> str:
@@ -142,7 +157,8 @@ def run(
     """Run test files of our own making over a changed tree; `keys` selects tests, whose answers are in the facts.
 
     `more` facts of the job: `choices` (key -> site -> literals for each answer in order) are put to the answers, which
-    they are equal to; with `calls_last` the calls come after the tests; with `reads` it says which files are read.
+    they are equal to; with `calls_last` the calls come after the tests; with `reads` it says which files are read. A
+    test that fails says by which exception.
     """
     with open_sandbox(task.image) as sandbox:
         write_tree(sandbox, task, changes, files)

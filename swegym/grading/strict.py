@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swegym.errors import SandboxError
-from swegym.grading import asking, evidence, inquiries, reference
+from swegym.grading import asking, evidence, golden_twins, inquiries, reference
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.asking import Findings
 from swegym.grading.inquiries import Inquiry
@@ -94,8 +94,12 @@ def question(
     if (silent or first.left) and "twins" in used:
         among_twins = [inquiries.at_sites(question, first.opaque[question.key]) for question in silent]
         stages.append(functools.partial(inquiries.prepare, task, [*among_twins, *first.left], used, twins_only=True))
-    for make in stages:
-        first = _added(first, _confirmed(task, applied, _plan(used, make), open_sandbox))
+    plans: list[Callable[[], Plan]] = [functools.partial(_plan, used, make) for make in stages]
+    if "twins" in used and known.compared:
+        by_files = functools.partial(golden_twins.prepare, task, known)
+        plans.append(lambda: Plan(used, by_files(), functools.partial(by_files, every_way=True)))
+    for make_plan in plans:
+        first = _added(first, _confirmed(task, applied, make_plan(), open_sandbox))
         if first.trouble or first.tampering:
             break
     return first

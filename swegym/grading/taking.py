@@ -6,13 +6,23 @@ it. So a question can refuse no fix that the test accepts, unless that fix answe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from swegym.errors import SandboxError, TaskError
-from swegym.grading import asking, crowded, evidence, goldens, inherited, inquiries, question_files, reference, replay
+from swegym.grading import (
+    asking,
+    crowded,
+    evidence,
+    golden_twins,
+    goldens,
+    inherited,
+    inquiries,
+    question_files,
+    reference,
+    replay,
+)
 from swegym.grading.apply import Change, apply_patch
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport
@@ -34,7 +44,7 @@ def reference_for(task: Task, open_sandbox: SandboxFactory) -> Reference:
         if (known := reference.load(place)) is not None:
             return known
         made = take(task, open_sandbox)
-        store.write_atomically(place, json.dumps(asdict(made)).encode("ascii"))
+        store.write_atomically(place, reference.dumped(made))
     return made
 
 
@@ -96,12 +106,16 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     again = reference.run(task, open_sandbox, fix, final.files, wanted, replay.turned_round(calls))
     _must_end(again)
     base = reference.run(task, open_sandbox, {}, final.files, wanted, calls)
+    compared = goldens.compared(task, plain)
+    turning = {keys[test] for test in good if test in task.hidden.fail_to_pass}
+    ways = golden_twins.ways_of(task, fix, compared, turning, open_sandbox)
     questions: dict[str, Question] = {}
     lasting = reference.seconds_of(again)
     for test in good:
         question = _question(keys[test], final.checks, (asked, again, base))
         failing = twinned.kept(keys[test], statuses_by_key)
-        question = replace(question, twins=failing, seconds=lasting.get(question.key, 0.0))
+        altered, seconds = ways.get(question.key, ()), lasting.get(question.key, 0.0)
+        question = replace(question, twins=failing, altered=altered, seconds=seconds)
         if question.covered:
             questions[test] = question
     tried = _tried(task, questions, fix, open_sandbox)
@@ -110,7 +124,9 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     readable = [key for key in wanted if key.split("::")[0] in final.checks]
     for statuses in map(reference.statuses_of, (asked, again)):
         steady = steady and all(statuses.get(key) == "passed" for key in readable)
-    return Reference(questions, usual, goldens=goldens.of_tests(task, plain)), steady
+    if not ways:
+        compared = {}
+    return Reference(questions, usual, goldens=goldens.of_tests(task, plain), compared=compared), steady
 
 
 def _must_end(report: TestReport) -> None:

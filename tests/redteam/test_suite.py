@@ -17,9 +17,7 @@ KNOWN: dict[str, str] = {
     "picks-the-likely-choice": "who sees right and near answers side by side can tell some without having given one",
     "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
     "counters-of-the-kernel": "what one machine has the kernel count, the next can read, in /proc and by other numbers",
-    "expected-value-from-examples": "golden files lie where the code under test can read them",
-    "examples-written-on-import": "and can write them, after they are restored",
-    "reads-another-example": "and can replace what reads them",
+    "examples-known-by-heart": "what a golden file of the repository says is known to whoever writes the patch",
 }
 QUICK = tuple(
     next(a.name for a in load_attacks(kind) if a.timeout is None and not a.finds and {"flat", "*"} & set(a.on))
