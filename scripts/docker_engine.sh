@@ -69,8 +69,11 @@ start)
         echo "no container engine answers, and only root can start one: start Docker, or set DOCKER_HOST." >&2
         exit 1
     fi
-    exec 9>"$folder.lock"
-    flock -w 300 9
+    until [ "$folder.lock" -ef /dev/fd/9 ]; do # whom we waited for has removed what we then hold
+        exec 9>"$folder.lock"
+        flock -w 300 9
+    done
+    trap 'rm -f "$folder.lock"' EXIT
     if answers "$own"; then
         echo "$own"
         exit 0

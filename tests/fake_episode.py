@@ -83,3 +83,6 @@ def raw_call(tool: Any, arguments: Any) -> Message:
         "content": "",
         "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
     }
+
+
+FIX = call("edit", path="a.py", old="a - b", new="a + b")

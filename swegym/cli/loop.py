@@ -9,6 +9,7 @@ import typer
 
 from swegym.cli.options import Json, cores
 from swegym.cli.screen import note, print_json, say, show_table
+from swegym.cli.step_line import StepLine
 from swegym.cli.train_online import pass_at_1
 
 if TYPE_CHECKING:
@@ -96,13 +97,11 @@ class _Steps:
     """A progress line for each training run, as its steps come."""
 
     def __init__(self) -> None:
-        self._progress: Any = None
+        self._progress: StepLine | None = None
 
     def step(self, done: StepDone) -> None:
-        from swegym.cli.train import Progress
-
         if self._progress is None:
-            self._progress = Progress("training")
+            self._progress = StepLine("training")
         self._progress.step(done)
         if done.step == done.steps:
             self._progress = None

@@ -6,20 +6,15 @@ The verbs that learn from attempts as they come are in train_online.py.
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from swegym.cli import train_online
-from swegym.cli.live_line import LiveLine
 from swegym.cli.options import Json
-from swegym.cli.progress import clock
 from swegym.cli.screen import note, print_json, say
-
-if TYPE_CHECKING:
-    from swegym.train.common import StepDone
+from swegym.cli.step_line import StepLine
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -123,7 +118,7 @@ def start(out: Out = None, config: ConfigFile = None, overrides: Overrides = Non
     """
     made = resolve("start", {"out": out}, overrides or [], config)
     quiet_libraries()
-    with Progress(f"start, {made[0].size}") as progress:
+    with StepLine(f"start, {made[0].size}") as progress:
         folder = made[1](made[0], on_step=progress.step)
     if as_json:
         print_json({"model": str(folder)})
@@ -145,7 +140,7 @@ def carry_out(
     given: dict[str, Any] = {"data": data or None, "model": model, "out": out}
     config, trainer = resolve(kind, given, overrides or [], file)
     quiet_libraries()
-    with Progress(f"{kind} of {Path(config.model).name}") as progress:
+    with StepLine(f"{kind} of {Path(config.model).name}") as progress:
         folder = trainer(config, on_step=progress.step)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -201,25 +196,3 @@ def quiet_libraries() -> None:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-
-
-class Progress(LiveLine):
-    """Steps of a training run."""
-
-    _first: int | None = None
-
-    def step(self, done: StepDone) -> None:
-        now = time.monotonic()
-        if self._first is None:  # what came before was loading, and steps of an earlier start
-            self._first, self.begun = done.step - 1, now - done.line["seconds"]
-        self.show(self._line(done, now), last=done.step == done.steps)
-
-    def _line(self, done: StepDone, now: float) -> str:
-        line = done.line
-        assert self._first is not None
-        left = (now - self.begun) / (done.step - self._first) * (done.steps - done.step)
-        parts = [f"{self.title}  step {done.step}/{done.steps}", f"loss {line['loss']:.4f}"]
-        parts += [f"accuracy {line['accuracy']:.2f}"] if "accuracy" in line else []
-        parts += [f"{line['tokens_per_second']:,.0f} tokens/s"]
-        parts += [f"MFU {line['mfu']:.0%}"] if "mfu" in line else []
-        return "  ".join([*parts, f"about {clock(left)} left" if done.step < done.steps else clock(now - self.begun)])

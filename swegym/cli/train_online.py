@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from swegym.cli.live_line import LiveLine
 from swegym.cli.options import Json
-from swegym.cli.progress import clock
 from swegym.cli.screen import note, print_json, say
+from swegym.cli.step_line import StepLine
 
 if TYPE_CHECKING:
     from swegym.rollout import Event, RunConfig, RunFolder
-    from swegym.train.common import StepDone
 
 app = typer.Typer(no_args_is_help=True)  # its commands join those of swegym.cli.train
 
@@ -195,11 +192,16 @@ def pass_at_1(folder: RunFolder) -> dict[str, Any] | None:
     return None if rate is None else {"pass@1": rate.value, "low": rate.low, "high": rate.high, "tasks": rate.tasks}
 
 
-class Progress(LiveLine):
+class Progress(StepLine):
     """Attempts and steps of online training."""
 
-    _first = -1
-    _where = ""
+    shown: ClassVar = {
+        "solved": "solved {:.2f}",
+        "solved_guided": "with hints {:.2f}",
+        "loss": "loss {:.4f}",
+        "teacher_margin": "margin {:.2f}",
+        "entropy": "entropy {:.2f}",
+    }
 
     def collect(self, config: RunConfig) -> RunFolder:
         """Carry out a run, building what is missing."""
@@ -218,25 +220,10 @@ class Progress(LiveLine):
                 outcomes["done"] += 1
                 outcomes["solved"] += event.trajectory.verdict.resolved is True
                 done = f"{outcomes['done']} of {whole} attempts, {outcomes['solved']} solved"
-                self.update(f"{self.title}{self._where}  {config.out.name}: {done}")
+                self.update("  ".join(part for part in (self.title, self._where, f"{config.out.name}: {done}") if part))
 
         return collect(config, on_event=show)
 
     def tell(self, text: str) -> None:
         if not self._silent:
             note(text)
-
-    def step(self, done: StepDone) -> None:
-        now, line = time.monotonic(), done.line
-        if self._first < 0:
-            self._first, self.begun = done.step - 1, now - line.get("seconds", 0.0) - line["rollout_seconds"]
-        left = (now - self.begun) / (done.step - self._first) * (done.steps - done.step)
-        parts = [f"step {done.step}/{done.steps}"]
-        parts += [f"solved {line['solved']:.2f}"] if "solved" in line else []
-        parts += [f"with hints {line['solved_guided']:.2f}"] if "solved_guided" in line else []
-        parts += [f"loss {line['loss']:.4f}"] if "loss" in line else ["nothing to learn from"]
-        parts += [f"margin {line['teacher_margin']:.2f}"] if "teacher_margin" in line else []
-        parts += [f"entropy {line['entropy']:.2f}"] if "entropy" in line else []
-        parts += [f"about {clock(left)} left" if done.step < done.steps else clock(now - self.begun)]
-        self._where = f"  step {done.step}/{done.steps}"
-        self.show("  ".join([self.title, *parts]), last=done.step == done.steps)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import random
 import re
 import shutil
@@ -39,6 +38,7 @@ from swegym.guidance.oracle import STRENGTHS, Strength
 from swegym.policies.messages import call, say
 from swegym.registration import make_env
 from swegym.sandbox.fake import FakeSandbox
+from swegym.sandbox.machines import scratch_place
 from swegym.tasks.mutation import mutations, splice
 from swegym.tasks.one_commit import seal_files
 from swegym.tasks.sources.micro import PACKAGE, VERSION, MicroTask, micro_task, patch_of
@@ -121,9 +121,8 @@ def demonstrations(options: DemonstrationOptions) -> Iterator[Demonstration]:
     Raises:
         InputError: the env's tasks are not generated ones, or the part has fewer than `count`.
     """
-    # A small repository for each hint is made and dropped, so in memory where there is a place for that.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="swegym-demonstrations-", dir=memory) as scratch:
+    # A small repository for each hint is made and dropped.
+    with tempfile.TemporaryDirectory(prefix="demonstrations-", dir=scratch_place(in_memory=True)) as scratch:
         teller = _Teller(options, Path(scratch))
         for task in teller.ids:
             yield teller.demonstrate(task)

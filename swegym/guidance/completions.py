@@ -1,8 +1,8 @@
 """A completion: one answer of a model to a teacher's request, through litellm. Cached by content, within a budget.
 
 The cache is keyed by the whole request and by how many times it was asked before, so that a rerun costs nothing and
-asking again still asks. Failures that may pass are tried again here; what does not pass is a `ProviderError`, or where
-no request can pass, for want of a key or a model, an `InputError`.
+asking again still asks. What `swegym.model_request` tries again in vain is a `ProviderError`, or where no request can
+pass, for want of a key or a model, an `InputError`.
 """
 
 from __future__ import annotations
@@ -17,28 +17,22 @@ from typing import Any, Literal, Protocol
 import pydantic
 
 from swegym import paths
-from swegym.config import Config
-from swegym.errors import InputError, ProviderError
+from swegym.errors import InputError
 from swegym.guidance.asking import NoHint
+from swegym.model_request import REMEDIES, Requesting, complete, cost_of
 from swegym.types import Message
 
-DENIED = (401, 403, 404)  # status codes of a key or a model that is none, which no later request changes
+_REMEDIES = REMEDIES | {
+    "BadRequestError": "The server refuses the request as it is; see that `structured` suits it and `model` is right."
+}
 
 
-class ModelOptions(Config):
-    model: str
-    """As litellm names it, e.g. "anthropic/claude-sonnet-4-5", or "hosted_vllm/my-model" together with `api_base`."""
-    api_base: str | None = None
-    """Address of an OpenAI-compatible server."""
+class ModelOptions(Requesting):
+    request_seconds: float = pydantic.Field(120.0, gt=0)
+    attempts: int = pydantic.Field(4, ge=1)
     temperature: float | None = None
     max_tokens: int = pydantic.Field(1000, ge=1)
     """Longest answer."""
-    request_seconds: float = pydantic.Field(120.0, gt=0)
-    """How long one request may take."""
-    attempts: int = pydantic.Field(4, ge=1)
-    """Requests at most for one answer, where the server fails in a way that may pass."""
-    backoff_seconds: float = pydantic.Field(1.0, ge=0)
-    """First pause between them; it doubles, up to a minute."""
     structured: Literal["schema", "object", "text"] = "schema"
     """How the server is told to answer in JSON: by a schema, as any object, or only in words."""
     max_calls: int | None = pydantic.Field(None, ge=0)
@@ -87,7 +81,9 @@ class Completer:
         if kept is not None:
             return kept
         self._spend()
-        response = _response(request, self.options)
+        # Whatever of these a model does not take, litellm leaves out.
+        whole = {**request, "drop_params": True}
+        response = complete(whole, self.options, whose="teacher's model", remedies=_REMEDIES)
         self._charge(response)
         choice = response.choices[0]
         completion = Completion(
@@ -125,18 +121,13 @@ class Completer:
             self.calls += 1
 
     def _charge(self, response: Any) -> None:
-        import litellm
-
-        try:
-            cost = float(litellm.completion_cost(response))
-        except Exception as error:  # litellm raises a bare Exception for a model that it has no price of
-            if self.options.max_cost:
-                raise InputError(
-                    f"teacher_options.max_cost: no price is known for {self.options.model}. Set max_calls instead."
-                ) from error
-            cost = 0.0
+        cost = cost_of(response, self.options.model)
+        if cost is None and self.options.max_cost:
+            raise InputError(
+                f"teacher_options.max_cost: no price is known for {self.options.model}. Set max_calls instead."
+            )
         with self._lock:
-            self.cost += cost
+            self.cost += cost or 0.0
 
 
 def _refusal(message: Any) -> bool:
@@ -169,50 +160,3 @@ def _keep(request: dict[str, Any], asked: int, completion: Completion) -> None:
 def _file(request: dict[str, Any], asked: int) -> Any:
     key = json.dumps([request, asked], sort_keys=True)
     return paths.answers() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-
-
-def _response(request: dict[str, Any], options: ModelOptions) -> Any:
-    # litellm otherwise fetches its price list from the network while it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    import litellm
-    import openai
-    import tenacity
-
-    litellm.suppress_debug_info = True  # it prints advertisements on errors
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
-        stop=tenacity.stop_after_attempt(options.attempts),
-        wait=tenacity.wait_exponential(multiplier=options.backoff_seconds, max=60.0),
-        reraise=True,
-    )
-    try:
-        response = retrying(
-            litellm.completion,
-            **request,
-            timeout=options.request_seconds,
-            num_retries=0,
-            max_retries=0,
-            drop_params=True,
-            _skip_mcp_handler=True,
-        )
-    except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
-        name = type(error).__name__
-        said = f"teacher's model {options.model}: {name}: {str(error)[:300]}."
-        if getattr(error, "status_code", None) in DENIED:
-            raise InputError(
-                f"{said} See that `model`, `api_base` and the key in the environment are right."
-            ) from error
-        raise ProviderError(
-            f"{said} See that its server runs, that `api_base` is right, and that `structured` suits the server."
-        ) from error
-    if not response.choices:
-        raise ProviderError(f"teacher's model {options.model}: its server answered without a choice. See its log.")
-    return response
-
-
-def _may_pass(error: BaseException) -> bool:
-    import litellm.exceptions as known
-
-    passing = (known.RateLimitError, known.Timeout, known.APIConnectionError, known.InternalServerError)
-    status = getattr(error, "status_code", None)
-    return isinstance(error, (*passing, known.ServiceUnavailableError)) or (isinstance(status, int) and status >= 500)

@@ -1,7 +1,7 @@
 """Any model that litellm reaches, with tool calling: providers, and any server that speaks OpenAI's protocol.
 
 What the model answers is passed on as it is, be it several tool calls, none, or broken ones: the environment explains.
-Failures of the server are retried here and nowhere else, by cause; what does not pass becomes a `ProviderError`.
+Failures of the server are tried again by `swegym.model_request`; what does not pass becomes a `ProviderError`.
 
 `extra` of each message: finish_reason, usage (tokens), cost (dollars, None where no price is known), seconds; elided
 where outputs were left out. With `token_ids`, of servers that return them (vLLM and the like): token_ids, logprobs,
@@ -19,9 +19,9 @@ from pydantic import Field, model_validator
 from swegym.config import validate
 from swegym.errors import InputError
 from swegym.guidance import is_guidance, without_guidance
+from swegym.model_request import ContextExceeded, Requesting, complete, cost_of
 from swegym.policies import PolicyContext
 from swegym.policies.context import outputs_of, outputs_to_elide, without_outputs
-from swegym.policies.litellm_request import ContextExceeded, Requesting, complete, cost_of
 from swegym.policies.messages import call, say, turns_taken
 from swegym.policies.prompt_ids import known_ids, span_between
 from swegym.policies.spending import DEFAULT_LIMIT, charge, check_spending

@@ -51,7 +51,6 @@ _ACCESS_TIMEOUT = 30.0
 _OWN_TASKS = 2  # bubblewrap and the init of its machine
 _SETTLING = 1 << 20  # by which a file system may still correct what was written before
 
-
 Send = Callable[[bytes, dict[str, Any], list[int]], None]
 
 
@@ -170,9 +169,8 @@ class BubblewrapSandbox:
                     self._end()
                     self._rotate()
             if not rotated:
-                layer = snapshots.new_layer()
+                layer = snapshots.copied(self._upper)
                 try:
-                    snapshots.copy(self._upper, layer)
                     frozen = Snapshot(self.image, (*self._frozen, layer))
                     snapshots.keep(frozen)
                 finally:
@@ -209,9 +207,7 @@ class BubblewrapSandbox:
             raise explained(error, self._folder) from error
         self._frozen.append(layer)
         if snapshots.is_long([*self._lower, *self._frozen, self._upper, self._folder / "work"], len(self._frozen)):
-            merged = snapshots.new_layer()
-            snapshots.merge(self._frozen, merged)
-            parts, self._frozen = self._frozen, [merged]
+            parts, self._frozen = self._frozen, [snapshots.merged(self._frozen)]
             snapshots.let_go(parts)
 
     def stop_processes(self) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -28,6 +29,7 @@ from swegym.sandbox import frozen, removal
 from swegym.sandbox import supervisor as script
 
 _NEW = ".new-"
+_MEMORY = Path("/dev/shm")
 _OLD = 3600.0  # seconds after which nobody is making a folder any more
 
 
@@ -129,19 +131,42 @@ def current() -> Supervisor:
         return _current
 
 
-def scratch_place() -> Path:
-    """A folder of this process for what it makes and removes itself. If it is killed, the next sweep does."""
+def scratch_place(*, in_memory: bool = False) -> Path:
+    """A folder of this process for what it makes and removes itself. If it is killed, the next sweep does.
+
+    `in_memory` where this host has a place for that: many small files come and go there several times as fast.
+    """
     root = paths.machines()
     with _starting:
         if root not in _scratch:
+            sweep()
             _scratch[root] = take_lease("scratch-")
-        return _scratch[root][0]
+        folder = _scratch[root][0]
+        if in_memory and os.access(_MEMORY, os.W_OK):
+            folder = _beside(folder)
+            folder.mkdir(exist_ok=True)
+        return folder
+
+
+def _beside(folder: Path) -> Path:
+    """The place in memory of who has this lease."""
+    return _MEMORY / f"swegym-{folder.name}"
+
+
+def _clean(folder: Path) -> bool:
+    """Remove an owner's folder, and before it, so that a sweep that is killed is made up for, its place in memory."""
+    memory = _beside(folder)
+    with contextlib.suppress(FileNotFoundError):
+        found = memory.lstat()  # anybody may make something of this name, and what is ours nobody else can replace
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not removal.clean(str(memory)):
+            return False
+    return removal.clean_owner(str(folder))
 
 
 @atexit.register
 def _close_at_exit() -> None:
     for folder, lease in _scratch.values():
-        removal.clean(str(folder))
+        _clean(folder)
         os.close(lease)
     if _current is not None and _current.owner == os.getpid():
         _current.close()
@@ -175,7 +200,7 @@ def sweep() -> list[Path]:
             continue  # in use
         else:
             removal.end_strays(str(lease.parent))
-            if removal.clean_owner(str(lease.parent)):  # else the next sweep tries again
+            if _clean(lease.parent):  # else the next sweep tries again
                 swept.append(lease.parent)
         finally:
             os.close(descriptor)
@@ -184,7 +209,7 @@ def sweep() -> list[Path]:
         with contextlib.suppress(FileNotFoundError):
             new = folder.name.startswith(_NEW)
             dead = time.time() - folder.stat().st_mtime > _OLD if new else not (folder / "lease").exists()
-            if dead and removal.clean_owner(str(folder)):
+            if dead and _clean(folder):
                 swept.append(folder)
     swept += [paths.snapshots() / name for name in frozen.collect(paths.snapshots(), removal.clean)]
     return swept

@@ -122,7 +122,7 @@ def collect() -> list[str]:
 
 
 def new_layer() -> Path:
-    """Where to put a new layer's tree, held once by this process: move a folder there, or call `merge` or `copy`."""
+    """Where to put a new layer's tree, held once by this process: move a folder there."""
     root = paths.snapshots()
     with _lock:
         folder = frozen.create(root, _lease(root))
@@ -165,22 +165,28 @@ def is_long(trees: Sequence[Path], frozen_count: int) -> bool:
     return frozen_count >= _MOST_LAYERS or sum(len(os.fsencode(text)) + 9 for text in escaped) > _MOST_OPTIONS
 
 
-def merge(trees: Sequence[Path], target: Path) -> None:
-    """Make `target` one layer that does what `trees`, lowest first, do one after another."""
-    _run("merge", target, *trees)
+def merged(trees: Sequence[Path]) -> Path:
+    """A new layer that does what `trees`, lowest first, do one after another; held once by this process."""
+    return _made("merge", *trees)
 
 
-def copy(tree: Path, target: Path) -> None:
-    """Copy a layer that is being written to; each file as it is when it is reached."""
-    _run("copy", target, tree)
+def copied(tree: Path) -> Path:
+    """A new layer like one that is being written to; each file as it is when it is reached. Held as by `merged`."""
+    return _made("copy", tree)
 
 
-def _run(verb: str, target: Path, *trees: Path) -> None:
+def _made(verb: str, *trees: Path) -> Path:
+    target = new_layer()
     argv = [sys.executable, "-I", "-S", "-B", merging.__file__, verb, str(target), *map(str, trees)]
-    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.environ.get("PATH", os.defpath)})
-    if done.returncode != 0:
-        problem = done.stderr.strip()[-500:]
-        raise SandboxError(f"a layer could not be written to {target.parent}: {problem}. Is the disk full?")
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.environ.get("PATH", os.defpath)})
+        if done.returncode != 0:
+            problem = done.stderr.strip()[-500:]
+            raise SandboxError(f"a layer could not be written to {target.parent}: {problem}. Is the disk full?")
+    except BaseException:
+        let_go([target])
+        raise
+    return target
 
 
 def _stored(trees: Iterable[Path]) -> list[Path]:

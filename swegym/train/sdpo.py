@@ -11,19 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from swegym.policies.chat_templates import chosen_template
-from swegym.train import common
-from swegym.train.divergences import moved_average
+from swegym.train.averaged import Average
 from swegym.train.feedback_prompt import FeedbackPrompt
 from swegym.train.model import Loaded, TokenScorer
-from swegym.train.online import Learner, chunks, learn_online
-from swegym.train.parallel import World, as_sharded
+from swegym.train.online import Learner, learn_online
+from swegym.train.parallel import World
 from swegym.train.samples import Group
-from swegym.train.self_distillation import ALPHAS, Distillation, DistillationConfig, margins, taught
-from swegym.train.settings import TrainerConfig
+from swegym.train.self_distillation import ALPHAS, DistillationConfig, draw_to_teacher, margins, taught
 from swegym.train.twins import Teacher, TwinScorer
 
 
@@ -36,9 +33,8 @@ def sdpo(config: SdpoConfig, **told: Any) -> Path:
     """Train and return the folder of the new model; see `swegym.train.online.learn_online`."""
 
     def make(loaded: Loaded, world: World) -> tuple[Sdpo, TokenScorer]:
-        average = Average(config, loaded, world, config.rate) if config.rate else None
-        scorer = twin_scorer(config, loaded, average.scorer if average else None)
-        return Sdpo(config, prompt_of(config, loaded), average), scorer
+        average = Average(config, loaded, world, config.rate)
+        return Sdpo(config, prompt_of(config, loaded), average), twin_scorer(config, loaded, average.scorer)
 
     return learn_online(config, make, **told)
 
@@ -54,41 +50,10 @@ def prompt_of(config: DistillationConfig, loaded: Loaded) -> FeedbackPrompt:
     return FeedbackPrompt(loaded.base, loaded.tokenizer, config.max_length, source=source)
 
 
-class Average:
-    """A teacher whose weights follow the student's: theta_T <- (1 - rate) theta_T + rate theta."""
-
-    def __init__(self, config: TrainerConfig, student: Loaded, world: World, rate: float) -> None:
-        self.rate = rate
-        self._sharded = world.sharded
-        self._student = student.module
-        teacher = common.load(config, world)
-        teacher.module.requires_grad_(False)
-        self._teacher = teacher.module
-        self.scorer = Teacher(teacher)
-        common.spread(self.scorer, teacher, world)
-
-    def move(self) -> None:
-        """After an update of the student."""
-        if self._sharded:
-            self.scorer.reshard()  # a forward pass leaves its root gathered
-        student = dict(self._student.named_parameters())
-        with torch.no_grad():
-            for name, weight in self._teacher.named_parameters():
-                weight.copy_(moved_average(weight, student[name].to(weight.dtype), self.rate))
-
-    def state(self) -> dict[str, Any]:
-        return dict(self._teacher.named_parameters())
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        with torch.no_grad():
-            for name, weight in self._teacher.named_parameters():
-                weight.copy_(as_sharded(state[name], weight))
-
-
 class Sdpo:
     guide = "never"
 
-    def __init__(self, config: SdpoConfig, prompt: FeedbackPrompt, average: Average | None) -> None:
+    def __init__(self, config: SdpoConfig, prompt: FeedbackPrompt, average: Average) -> None:
         self.config, self.prompt, self.average = config, prompt, average
 
     def usable(self, group: Group) -> bool:
@@ -100,18 +65,11 @@ class Sdpo:
         if not rows:
             return facts
         facts |= margins(rows, learner, config.beta)
-        recipe = Distillation(rows, learner.loaded, config.tokens_per_batch, importance=config.importance)
-        for number in range(config.passes):
-            seed = (config.seed, learner.step * config.passes + number)
-            for items in chunks(len(rows), config.samples_per_update, seed):
-                learner.update(recipe, items)
-                if self.average is not None:
-                    self.average.move()
+        draw_to_teacher(rows, learner, config, self.average.move)
         return facts
 
     def state(self) -> Mapping[str, Any]:
-        return {} if self.average is None else {"average": self.average.state()}
+        return self.average.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        if self.average is not None and "average" in state:
-            self.average.restore(state["average"])
+        self.average.restore(state)

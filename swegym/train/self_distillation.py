@@ -7,7 +7,7 @@ logged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,7 @@ from swegym.train.divergences import importance_factor
 from swegym.train.feedback_prompt import FeedbackPrompt
 from swegym.train.layout import families, laid_out
 from swegym.train.model import Loaded
-from swegym.train.online import Learner, recorded_logps
+from swegym.train.online import Learner, chunks, recorded_logps
 from swegym.train.online_config import OnlineConfig
 from swegym.train.samples import Group, Sample
 from swegym.train.twins import TwinBatch, refuse_unlike
@@ -180,6 +180,18 @@ def twin_batches(
         teacher = laid_out([[row.teacher for row in family] for family in chosen], packing=packing, padding=padding)
         made.append((TwinBatch(student, teacher), order))
     return made
+
+
+def draw_to_teacher(
+    rows: Sequence[Taught], learner: Learner, config: DistillationConfig, after: Callable[[], None]
+) -> None:
+    """The M-step: all updates on these samples, each with what is to be done `after` it."""
+    recipe = Distillation(rows, learner.loaded, config.tokens_per_batch, importance=config.importance)
+    for number in range(config.passes):
+        seed = (config.seed, learner.step * config.passes + number)
+        for items in chunks(len(rows), config.samples_per_update, seed):
+            learner.update(recipe, items)
+            after()
 
 
 def margins(rows: Sequence[Taught], learner: Learner, beta: float) -> dict[str, float]:

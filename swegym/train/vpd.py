@@ -27,6 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from swegym.train import divergences, losses, parallel
+from swegym.train.averaged import Average
 from swegym.train.batch import Batch
 from swegym.train.common import Part
 from swegym.train.feedback_prompt import FeedbackPrompt
@@ -36,8 +37,8 @@ from swegym.train.model import Loaded, TokenScorer
 from swegym.train.online import Learner, chunks, learn_online
 from swegym.train.parallel import World
 from swegym.train.samples import Group
-from swegym.train.sdpo import Average, prompt_of, twin_scorer
-from swegym.train.self_distillation import Distillation, DistillationConfig, Taught, margins, taught
+from swegym.train.sdpo import prompt_of, twin_scorer
+from swegym.train.self_distillation import DistillationConfig, Taught, draw_to_teacher, margins, taught
 
 
 class VpdConfig(DistillationConfig):
@@ -57,10 +58,9 @@ def vpd(config: VpdConfig, **told: Any) -> Path:
     """Train and return the folder of the new model; see `swegym.train.online.learn_online`."""
 
     def make(loaded: Loaded, world: World) -> tuple[Vpd, TokenScorer]:
-        average = Average(config, loaded, world, config.rate) if config.rate else None
+        average = Average(config, loaded, world, config.rate)
         start = frozen_start(config, world) if config.prior == "fixed" else None
-        scorer = twin_scorer(config, loaded, average.scorer if average else None)
-        return Vpd(config, prompt_of(config, loaded), average, start), scorer
+        return Vpd(config, prompt_of(config, loaded), average, start), twin_scorer(config, loaded, average.scorer)
 
     return learn_online(config, make, **told)
 
@@ -69,11 +69,7 @@ class Vpd:
     guide = "never"
 
     def __init__(
-        self,
-        config: VpdConfig,
-        prompt: FeedbackPrompt,
-        average: Average | None = None,
-        start: TokenScorer | None = None,
+        self, config: VpdConfig, prompt: FeedbackPrompt, average: Average, start: TokenScorer | None = None
     ) -> None:
         self.config, self.prompt, self.average, self.start = config, prompt, average, start
         self.middle = divergences.Midpoint(config.momentum)
@@ -90,7 +86,7 @@ class Vpd:
             facts |= self.expectation(rows, learner)
             after = margins(rows, learner, self.config.beta)
             facts |= {f"{name}_after_e": value for name, value in after.items()}
-        self.maximisation(rows, learner)
+        draw_to_teacher(rows, learner, self.config, self.average.move)
         return facts
 
     def expectation(self, rows: Sequence[Taught], learner: Learner) -> dict[str, float]:
@@ -106,29 +102,16 @@ class Vpd:
                     recipe.begin(teacher, items, learner.world)
                 learner.update(recipe, items, "e")
                 recipe.settle(learner.world)
-                if self.average is not None:
-                    self.average.move()
+                self.average.move()
         won = sum(row.reward > 0 for row in rows)
         return {"delta": self.middle.value, "e_successes": float(won), "e_failures": float(len(rows) - won)}
 
-    def maximisation(self, rows: Sequence[Taught], learner: Learner) -> None:
-        config = self.config
-        recipe = Distillation(rows, learner.loaded, config.tokens_per_batch, importance=config.importance)
-        for number in range(config.passes):
-            seed = (config.seed, learner.step * config.passes + number)
-            for items in chunks(len(rows), config.samples_per_update, seed):
-                learner.update(recipe, items)
-                if self.average is not None:
-                    self.average.move()
-
     def state(self) -> Mapping[str, Any]:
-        average = {} if self.average is None else {"average": self.average.state()}
-        return {"plus": self.middle.plus, "minus": self.middle.minus, **average}
+        return {"plus": self.middle.plus, "minus": self.middle.minus, **self.average.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.middle.plus, self.middle.minus = state.get("plus"), state.get("minus")
-        if self.average is not None and "average" in state:
-            self.average.restore(state["average"])
+        self.average.restore(state)
 
 
 class TeacherPreference:

@@ -1,6 +1,11 @@
 """A demonstration is the conversation that a real episode would have been, message by message."""
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +59,26 @@ def test_all_kinds_are_there_and_none_of_them_when_cold(some):
     assert all(one.right for one in some if one.kind != "plain")
     cold = list(demonstrations(OPTIONS.cold().model_copy(update={"count": 10})))
     assert {one.kind for one in cold} == {"plain"}
+
+
+def test_what_a_killed_process_made_them_in_is_swept(tmp_path):
+    script = (
+        "import os, signal\n"
+        "from swegym.data.demonstrations import DemonstrationOptions, demonstrations\n"
+        "from swegym.sandbox import machines\n"
+        "made = demonstrations(DemonstrationOptions(count=60))\n"
+        "next(made)\n"
+        "place = machines.scratch_place(in_memory=True)\n"
+        "print(place, len(list(place.glob('demonstrations-*'))), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "SWEGYM_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    place, count = done.stdout.split()
+    assert (done.returncode, count, Path(place).exists()) == (-signal.SIGKILL, "1", True), done.stderr
+    again = "from swegym.data.demonstrations import *; next(demonstrations(DemonstrationOptions(count=1)))"
+    subprocess.run([sys.executable, "-c", again], env=environment, check=True)
+    assert not Path(place).exists() and not list((tmp_path / "machines").iterdir())
 
 
 def test_a_part_that_is_too_small_is_refused():

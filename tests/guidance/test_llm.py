@@ -114,9 +114,15 @@ def test_a_server_that_fails_or_hangs_is_the_providers_doing(question, failure):
         teacher(server, request_seconds=0.3).ask(question)
 
 
-@pytest.mark.parametrize("failure", [401, 403, 404])
-def test_denied_access_is_wrong_input_which_stops_a_run(question, failure):
-    with model_server(failure) as server, pytest.raises(InputError, match=r"hosted_vllm/m.*key in the environment"):
+@pytest.mark.parametrize(("failure", "remedy"), [(401, "key in the env"), (403, "another key"), (404, "correct `mod")])
+def test_denied_access_is_wrong_input_which_stops_a_run(question, failure, remedy):
+    with model_server(failure) as server, pytest.raises(InputError, match=rf"^teacher's model hosted_vllm/m.*{remedy}"):
+        teacher(server).ask(question)
+    assert len(server.requests) == 1
+
+
+def test_a_request_that_is_refused_as_it_is_names_the_teachers_own_option(question):
+    with model_server(400) as server, pytest.raises(ProviderError, match=r"teacher's model.*`structured`"):
         teacher(server).ask(question)
     assert len(server.requests) == 1
 

@@ -10,8 +10,8 @@ from openai_server import completion, error, openai_server
 from swegym.data import read_runs
 from swegym.data.make import make
 from swegym.errors import InputError, ProviderError, RunError
+from swegym.model_request import asked_wait
 from swegym.policies import make_policy
-from swegym.policies.litellm_request import asked_wait
 from swegym.policies.spending import forget_spending, spent
 from swegym.rollout import RunConfig, collect
 
@@ -293,7 +293,7 @@ def test_it_works_where_mcp_is_not_installed(task):
     """litellm hands requests with tools to its handler of MCP tools, which needs a package it does not bring along."""
     script = (
         "import sys; sys.modules['mcp'] = None\n"
-        "from swegym.policies.litellm_request import Requesting, complete\n"
+        "from swegym.model_request import Requesting, complete\n"
         "tool = {'type': 'function', 'function': {'name': 'read', 'parameters': {'type': 'object'}}}\n"
         "request = {'messages': [{'role': 'user', 'content': 'hello'}], 'tools': [tool]}\n"
         "print(complete(request, Requesting(model='openai/toy', api_base=sys.argv[1])).choices[0].message.content)\n"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,15 @@ needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed: pip in
 def test_a_node_that_is_lost_costs_its_episodes_a_second_try_and_nothing_else(tmp_path):
     out = tmp_path / "run"
     script = Path(__file__).with_name("ray_run.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(out), str(TASKS)], capture_output=True, text=True, timeout=600
-    )
+    # Not below tmp_path: the path of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:
+        done = subprocess.run(
+            [sys.executable, str(script), str(out), str(TASKS)],
+            env={**os.environ, "RAY_TMPDIR": short},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(out.with_name("told.json").read_text())
     assert told["killed"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swegym import paths
-from swegym.sandbox import open_sandbox, removal, sweep
+from swegym.sandbox import machines, open_sandbox, removal, sweep
 from swegym.sandbox.limits import Limits, make_cgroup
 from swegym.types import Image
 
@@ -167,3 +167,45 @@ if sys.argv[1] == "killed":
         assert len(list((tmp_path / "machines").iterdir())) == left
         subprocess.run([sys.executable, "-c", "from swegym.sandbox import sweep; sweep()"], env=environment, check=True)
         assert not list((tmp_path / "machines").iterdir())
+
+
+def test_what_a_killed_process_held_in_memory_is_swept(tmp_path: Path) -> None:
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("nothing can be held in memory here")
+    environment = {**os.environ, "SWEGYM_HOME": str(tmp_path)}
+    owner = """
+import os, signal, sys
+from swegym.sandbox import machines
+place = machines.scratch_place(in_memory=True)
+(place / "mine").write_text("x")
+print(place, flush=True)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for end, left in (("at its end", False), ("killed", True)):
+        done = subprocess.run([sys.executable, "-c", owner, end], env=environment, capture_output=True, text=True)
+        place = Path(done.stdout.strip())
+        assert place.parent == Path("/dev/shm") and place.exists() is left
+        # As any process does when it begins.
+        again = "from swegym.sandbox import machines; machines.scratch_place()"
+        subprocess.run([sys.executable, "-c", again], env=environment, check=True)
+        assert not place.exists() and not list((tmp_path / "machines").iterdir())
+
+
+def test_nothing_of_others_in_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEGYM_HOME", str(tmp_path / "store"))
+    monkeypatch.setattr(machines, "_MEMORY", tmp_path)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (tmp_path / "kept").chmod(0o500)
+    (tmp_path / "swegym-1-scratch-abc").symlink_to(tmp_path / "kept")
+    folders = [paths.machines() / "1-scratch-abc"]
+    if os.geteuid() == 0:
+        (tmp_path / "swegym-2-scratch-abc").mkdir()
+        os.chown(tmp_path / "swegym-2-scratch-abc", 1234, 1234)
+        folders.append(paths.machines() / "2-scratch-abc")
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert sorted(sweep()) == folders
+    assert (tmp_path / "kept" / "file").exists() and (tmp_path / "kept").stat().st_mode & 0o777 == 0o500
+    assert len(list(tmp_path.glob("swegym-*"))) == len(folders)

@@ -105,6 +105,13 @@ def test_long_chains_are_merged_and_say_the_same() -> None:
         assert branch.exec("ls d f*").stdout == b"f14\n\nd:\n14\n"
 
 
+@pytest.mark.parametrize("make", [lambda gone: snapshots.merged([gone, gone]), snapshots.copied])
+def test_a_layer_that_cannot_be_made_is_not_kept(make, tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="could not be written"):
+        make(tmp_path / "gone")
+    assert stored() == set()
+
+
 def test_the_time_does_not_depend_on_the_size_for_nothing_is_copied() -> None:
     with open_sandbox(IMAGE) as box:
         box.exec("head -c 50000000 /dev/zero > big")

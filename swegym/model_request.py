@@ -1,14 +1,20 @@
-"""One request to a model through litellm: sent, tried again by cause, its failure told with a remedy, its cost."""
+"""One request to a model through litellm: sent, tried again by cause, its failure told with a remedy, its cost.
+
+Policies and teachers ask in this way, and nothing else tries a request again.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
+
+from pydantic import Field
 
 from swegym.config import Config
 from swegym.errors import InputError, ProviderError
-from swegym.guidance.completions import DENIED
 
+DENIED = (401, 403, 404)  # status codes of a key or a model that is none, which no later request changes
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
 ASKED_WAIT = 300.0  # seconds that a server may ask for
 
@@ -17,14 +23,14 @@ class Requesting(Config):
     """How requests are sent."""
 
     model: str
-    """As litellm names it, e.g. "anthropic/claude-sonnet-4-5" or "openai/my-model" together with `api_base`."""
+    """As litellm names it, e.g. "anthropic/claude-sonnet-4-5", or "hosted_vllm/my-model" together with `api_base`."""
     api_base: str | None = None
     """Address of an OpenAI-compatible server."""
-    request_seconds: float = 600.0
+    request_seconds: float = Field(600.0, gt=0)
     """How long one request may take."""
-    attempts: int = 6
-    """Requests at most per turn, the first included."""
-    backoff_seconds: float = 1.0
+    attempts: int = Field(6, ge=1)
+    """Requests at most for one answer, the first included."""
+    backoff_seconds: float = Field(1.0, ge=0)
     """First pause between attempts; it doubles, up to a minute. A server's Retry-After counts if it is longer."""
 
 
@@ -45,8 +51,14 @@ class ContextExceeded(ProviderError):
     """The server says that the conversation is longer than its model can take."""
 
 
-def complete(request: dict[str, Any], options: Requesting) -> Any:
-    """Litellm's response.
+def complete(
+    request: dict[str, Any],
+    options: Requesting,
+    *,
+    whose: str = "model",
+    remedies: Mapping[str, str] = REMEDIES,
+) -> Any:
+    """Litellm's response, which has a choice. An error says `whose` model it is.
 
     Raises:
         ContextExceeded: The conversation is longer than the model can take.
@@ -73,23 +85,21 @@ def complete(request: dict[str, Any], options: Requesting) -> Any:
         wait=wait,
         reraise=True,
     )
-    base = {"api_base": options.api_base} if options.api_base else {}
+    model = {"model": options.model} | ({"api_base": options.api_base} if options.api_base else {})
     try:
         # Its handler of MCP tools, which are not ours, needs a package that litellm does not bring along.
         response = retrying(
             litellm.completion,
-            model=options.model,
             timeout=options.request_seconds,
             num_retries=0,
             max_retries=0,
             _skip_mcp_handler=True,
-            **base,
-            **request,
+            **(model | request),
         )
     except openai.OpenAIError as error:  # the base of every error that litellm raises for a provider
-        raise provider_error(error, options) from error
+        raise provider_error(error, options, whose, remedies) from error
     if not response.choices:
-        raise ProviderError(f"model {options.model}: its server answered without a choice. See the server's log.")
+        raise ProviderError(f"{whose} {options.model}: its server answered without a choice. See the server's log.")
     return response
 
 
@@ -121,16 +131,18 @@ def asked_wait(error: BaseException | None) -> float:
         return 0.0  # a date, which this clock may not share
 
 
-def provider_error(error: Exception, options: Requesting) -> InputError | ProviderError:
+def provider_error(
+    error: Exception, options: Requesting, whose: str, remedies: Mapping[str, str]
+) -> InputError | ProviderError:
     name = type(error).__name__
     denied = getattr(error, "status_code", None) in DENIED
-    remedy = REMEDIES.get(name, DENIAL if denied else "See the server's log.")
+    remedy = remedies.get(name, DENIAL if denied else "See the server's log.")
     where = f" at {options.api_base}" if options.api_base else ""
     tried = f" after {options.attempts} attempts" if cause_of(error) == "retry" else ""
     kind: type[InputError] | type[ProviderError] = InputError if denied else ProviderError
     if name == "ContextWindowExceededError":
         kind = ContextExceeded
-    return kind(f"model {options.model}{where}: {name}{tried}: {str(error)[:500]}. {remedy}")
+    return kind(f"{whose} {options.model}{where}: {name}{tried}: {str(error)[:500]}. {remedy}")
 
 
 def cost_of(response: Any, model: str) -> float | None:
