@@ -11,6 +11,7 @@ must hold nothing but pytest and what belongs to it, over the interpreter that r
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -54,6 +55,12 @@ class WarmSandbox:
 
     def run_runner(self, job: bytes, timeout: float) -> ExecResult:
         return self.zygote.exec(self.sandbox, cwd="/", stdin=job, timeout=timeout)
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    while _zygotes:
+        _zygotes.popitem()[1].close()
 
 
 def _forget_after_fork() -> None:
