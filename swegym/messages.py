@@ -43,7 +43,7 @@ def tokens_of(action: Any) -> int:
     """Tokens that an assistant message cost: reported usage, else its token ids, else one for each four characters."""
     extra = _dict(_dict(action).get("extra"))
     reported = _dict(extra.get("usage")).get("completion_tokens")
-    if isinstance(reported, int):
+    if isinstance(reported, int) and reported >= 0:  # a server may report anything
         return reported
     if isinstance(extra.get("token_ids"), list | tuple):
         return len(extra["token_ids"])
@@ -52,9 +52,14 @@ def tokens_of(action: Any) -> int:
     return math.ceil(len(said + "".join(written)) / 4)
 
 
+def carried(text: str) -> str:
+    """`text` as something UTF-8 can carry: a half of a surrogate pair becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def shorten(text: str, most: int) -> str:
     """`text` as something UTF-8 can carry, its middle left out where it is longer than `most` characters."""
-    text = text.encode("utf-8", "replace").decode()
+    text = carried(text)
     if len(text) <= most:
         return text
     half = most // 2

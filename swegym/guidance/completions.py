@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from swegym import paths
 from swegym.config import Config
 from swegym.errors import InputError, ProviderError
 from swegym.guidance.asking import NoHint
+from swegym.model_client import ready
 from swegym.types import Message
 
 DENIED = (401, 403, 404)  # status codes of a key or a model that is none, which no later request changes
@@ -136,7 +138,7 @@ class Completer:
                 ) from error
             cost = 0.0
         with self._lock:
-            self.cost += cost
+            self.cost += cost if 0.0 <= cost < math.inf else 0.0  # it follows from what the server says it counted
 
 
 def _refusal(message: Any) -> bool:
@@ -172,13 +174,10 @@ def _file(request: dict[str, Any], asked: int) -> Any:
 
 
 def _response(request: dict[str, Any], options: ModelOptions) -> Any:
-    # litellm otherwise fetches its price list from the network while it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    import litellm
+    litellm = ready()
     import openai
     import tenacity
 
-    litellm.suppress_debug_info = True  # it prints advertisements on errors
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_after_attempt(options.attempts),

@@ -10,6 +10,7 @@ prompt_token_ids or context_token_ids, guidance_span, as the hf policy keeps the
 
 from __future__ import annotations
 
+import math
 import time
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from swegym.config import validate
 from swegym.errors import InputError
 from swegym.guidance import is_guidance, without_guidance
+from swegym.messages import carried
 from swegym.policies import PolicyContext
 from swegym.policies.context import outputs_of, outputs_to_elide, without_outputs
 from swegym.policies.litellm_request import ContextExceeded, Requesting, complete, cost_of
@@ -28,6 +30,7 @@ from swegym.policies.spending import DEFAULT_LIMIT, charge, check_spending
 from swegym.types import Message, Policy, ToolCall, ToolSchema
 
 SHARE = 0.75  # of a conversation that was too long, what is left of it
+_ROUNDING = 1e-3  # by which a log-prob may be above 0
 
 
 class Options(Requesting):
@@ -105,14 +108,20 @@ def sendable(message: Message) -> dict[str, Any]:
 
 
 def received(response: Any) -> Message:
-    """The first choice of a litellm response as a `Message`; tool calls keep their argument text exactly."""
+    """The first choice of a litellm response as a `Message`; tool calls keep their argument text exactly.
+
+    But for halves of surrogate pairs: no request can carry one, and so a model could end its episode unjudged.
+    """
     reply = response.choices[0].message
-    message: Message = {"role": "assistant", "content": reply.content or ""}
+    message: Message = {"role": "assistant", "content": carried(str(reply.content or ""))}
     calls: list[ToolCall] = [
         {
-            "id": one.id or f"call_{index}",
+            "id": carried(str(one.id or f"call_{index}")),
             "type": "function",
-            "function": {"name": one.function.name or "", "arguments": one.function.arguments or ""},
+            "function": {
+                "name": carried(str(one.function.name or "")),
+                "arguments": carried(str(one.function.arguments or "")),
+            },
         }
         for index, one in enumerate(reply.tool_calls or [])
     ]
@@ -122,14 +131,18 @@ def received(response: Any) -> Message:
     message["extra"] = {
         "finish_reason": response.choices[0].finish_reason,
         "usage": {
-            "prompt_tokens": getattr(usage, "prompt_tokens", None),
-            "completion_tokens": getattr(usage, "completion_tokens", None),
+            "prompt_tokens": _count(getattr(usage, "prompt_tokens", None)),
+            "completion_tokens": _count(getattr(usage, "completion_tokens", None)),
         },
     }
     reasoning = getattr(reply, "reasoning_content", None)
     if reasoning:
         message["extra"]["reasoning"] = reasoning
     return message
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _paid(response: Any, options: Options) -> float | None:
@@ -222,10 +235,14 @@ def sampled_tokens(response: Any) -> tuple[list[int], list[int], list[float]] | 
         given = {"prompt_token_ids": prompt, "token_ids": ids, "logprobs": content}
         missing = [name for name, value in given.items() if not value]
         return f"the server returned no {' and no '.join(missing)}"
+    if not all(isinstance(some, list) and all(type(id) is int and id >= 0 for id in some) for some in (prompt, ids)):
+        return "the server returned token ids that are none"
     logprobs = [float(one.logprob) for one in content]
+    if not all(-math.inf < logprob <= _ROUNDING for logprob in logprobs):
+        return "the server returned log-probs that are none"  # one that is no number would be the loss's, too
     if len(logprobs) != len(ids):
         return f"the server returned {len(logprobs)} log-probs for {len(ids)} tokens"
-    return list(prompt), list(ids), logprobs
+    return prompt, ids, logprobs
 
 
 def _plain_prompt(messages: list[Message], tools: list[ToolSchema], options: Options) -> list[int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Literal
 
 from swegym.config import Config
 from swegym.errors import InputError, ProviderError
 from swegym.guidance.completions import DENIED
+from swegym.model_client import ready
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
 ASKED_WAIT = 300.0  # seconds that a server may ask for
@@ -53,13 +53,10 @@ def complete(request: dict[str, Any], options: Requesting) -> Any:
         InputError: The server denies access to the model, as it will for every request: a run stops.
         ProviderError: Anything else that does not pass.
     """
-    # litellm otherwise fetches its price list from the network while it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    import litellm
+    litellm = ready()
     import openai
     import tenacity
 
-    litellm.suppress_debug_info = True  # it prints advertisements on errors
     pause = tenacity.wait_exponential(multiplier=options.backoff_seconds, max=LONGEST_WAIT) + tenacity.wait_random(
         0.0, options.backoff_seconds
     )
