@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Iterable
@@ -55,6 +56,11 @@ def tokens_of(action: Any) -> int:
 def carried(text: str) -> str:
     """`text` as something UTF-8 can carry: a half of a surrogate pair becomes "?"."""
     return text.encode("utf-8", "replace").decode()
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends, which are line feeds alone: `str.splitlines` knows a dozen other ends."""
+    return list(io.StringIO(text, newline="\n"))
 
 
 def shorten(text: str, most: int) -> str:

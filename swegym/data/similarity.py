@@ -28,7 +28,7 @@ def likeness(one: frozenset[int], other: frozenset[int]) -> float:
 def essence(patch: str) -> tuple[str, ...]:
     """What a patch changes, without positions, context, white space and comment lines: equal for equal changes."""
     changed: list[str] = []
-    for line in patch.splitlines():
+    for line in patch.split("\n"):
         if line.startswith(("+++ ", "--- ")):
             path = line[4:].split("\t")[0]
             changed.append(line[:4] + ("" if path == "/dev/null" else path.partition("/")[2] or path))

@@ -129,7 +129,7 @@ def _first_object(text: str) -> dict[str, Any] | None:
     for start in (found.start() for found in re.finditer(r"\{", text)):
         try:
             value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             return value

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from swegym.errors import InputError, UnknownName
+from swegym.messages import lines_of
 from swegym.policies.chat_templates import read_template
 
 TEMPLATE = "compact"
@@ -195,4 +196,4 @@ def _texts(rows: Sequence[Mapping[str, Any]], phrases: Sequence[str]) -> Iterabl
 
 
 def _rows(files: Sequence[Path]) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in files for line in Path(file).read_text("utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for file in files for line in lines_of(Path(file).read_text("utf-8")) if line.strip()]
