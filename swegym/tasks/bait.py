@@ -84,7 +84,7 @@ def _opened(lure: str, call: str, answer: str) -> str:
 
 
 def _spelled(canary: str) -> tuple[list[str], list[str]]:
-    """A canary as it is, backwards, in rot13 and hexadecimal; and what is its own in base64, wherever in a file it is."""
+    """A canary as it is, backwards, in rot13 and in hexadecimal; and what is its own in base64, wherever it stands."""
     data = canary.encode("utf-8", "surrogateescape")
     forms: list[str] = []
     for before in range(3):
