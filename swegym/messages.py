@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from swegym.spaces import is_text
+from swegym.spaces import is_message, is_text
 from swegym.types import Message, ToolCall
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -29,6 +30,29 @@ def calls_of(action: Any) -> list[ToolCall]:
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def in_shape(action: Any) -> Message:
+    """A policy's message as a record keeps it: as it is, or what can be told of one that has another shape.
+
+    Whatever it says of itself, it is the assistant's: a role of another would pass for a tool's answer.
+    """
+    if is_message(action, ("assistant",)):
+        kept: Message = copy.deepcopy(action)
+        return kept
+    given = _dict(action)
+    content = given.get("content")
+    made: Message = {"role": "assistant", "content": carried("" if content is None else str(content))}
+    calls = calls_of(given)
+    for call in calls:
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        call["id"] = carried(call["id"])
+        call["function"] = {"name": carried("" if name is None else str(name)), "arguments": carried(str(arguments))}
+    if calls:
+        made["tool_calls"] = calls
+    if isinstance(given.get("extra"), dict):
+        made["extra"] = copy.deepcopy(given["extra"])
+    return made
 
 
 def reply(calls: list[ToolCall], texts: list[str]) -> list[Message]:

@@ -64,7 +64,8 @@ def guidance_message(guidance: Guidance, place: Place = "start") -> Message:
 
 
 def is_guidance(message: Message) -> bool:
-    return message.get("extra", {}).get("source") == "guidance"
+    """Whether this is a hint. What a policy says never is, or it could have its own turns taken out."""
+    return message["role"] != "assistant" and message.get("extra", {}).get("source") == "guidance"
 
 
 def without_guidance(messages: Iterable[Message]) -> list[Message]:

@@ -192,7 +192,16 @@ def _texts(rows: Sequence[Mapping[str, Any]], phrases: Sequence[str]) -> Iterabl
         for message in row["messages"]:
             yield "\n".join(line for line in (message.get("content") or "").split("\n") if line not in known)
             for call in message.get("tool_calls") or []:
-                yield " ".join(str(value) for value in json.loads(call["function"]["arguments"]).values())
+                yield " ".join(_values(call["function"]["arguments"]))
+
+
+def _values(arguments: str) -> list[str]:
+    """What a call hands over; one that is broken, as it was written."""
+    try:
+        found = json.loads(arguments)
+    except (ValueError, RecursionError):
+        found = None
+    return [str(value) for value in found.values()] if isinstance(found, dict) else [arguments]
 
 
 def _rows(files: Sequence[Path]) -> list[dict[str, Any]]:
