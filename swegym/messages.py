@@ -12,7 +12,8 @@ from typing import Any
 from swegym.spaces import is_message, is_text
 from swegym.types import Message, ToolCall
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What moves a cursor, turns the direction of what follows, or cannot be printed at all (half of a surrogate pair).
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def calls_of(action: Any) -> list[ToolCall]:
@@ -98,7 +99,7 @@ def shorten(text: str, most: int) -> str:
 
 def printable(text: str) -> str:
     """`text` for a terminal: what a program printed must not move the cursor, or fill the clipboard."""
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+    return CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def transcript(messages: Iterable[Any]) -> str:
