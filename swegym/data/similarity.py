@@ -15,7 +15,7 @@ def shingles(text: str) -> frozenset[int]:
     words = re.findall(r"[^\W\d]\w*|\d+(?:\.\d+)?|[^\w\s]", text)
     words = ["0" if word[0].isdigit() else word for word in words]
     if len(words) <= SHINGLE:
-        return frozenset([zlib.crc32(" ".join(words).encode())])
+        return frozenset([zlib.crc32(" ".join(words).encode("utf-8", "replace"))])
     runs = (" ".join(words[start : start + SHINGLE]) for start in range(len(words) - SHINGLE + 1))
     return frozenset(zlib.crc32(run.encode("utf-8", "replace")) for run in runs)
 

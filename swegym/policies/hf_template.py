@@ -8,7 +8,7 @@ system message becomes part of the first user message. A model without a format 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -29,9 +29,12 @@ class ChatTemplate:
         origin: Named in errors.
         takes_tools: Whether the template has a format for tools.
         source: Used instead of the tokenizer's own template.
+        ends: Texts of the tokens that end a turn, besides those that the template puts behind one.
     """
 
-    def __init__(self, tokenizer: Any, origin: str, *, takes_tools: bool, source: str | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, origin: str, *, takes_tools: bool, source: str | None = None, ends: Collection[str] = ()
+    ) -> None:
         if not (source or tokenizer.chat_template):
             raise InputError(
                 f"{origin}: its tokenizer has no chat template. Add chat_template.jinja to the folder, "
@@ -41,6 +44,7 @@ class ChatTemplate:
         self._source = source
         self.origin = origin
         self._takes_tools = takes_tools
+        self._known_ends = (*ends, str(tokenizer.eos_token))
         self._marks = marks_of(tokenizer, source or tokenizer.chat_template)
 
     def render(self, messages: list[Message], tools: list[ToolSchema], *, reply: bool) -> str:
@@ -90,7 +94,7 @@ class ChatTemplate:
             _, _, behind = self.render(turn, [], reply=False).rpartition("y")
         except InputError:
             behind = ""
-        return tuple(mark for mark in self._marks if mark in behind or mark == self._tokenizer.eos_token)
+        return tuple(mark for mark in self._marks if mark in behind or mark in self._known_ends)
 
 
 def marks_of(tokenizer: Any, template: str) -> tuple[str, ...]:

@@ -65,6 +65,16 @@ def test_no_call_that_a_model_can_write_keeps_all_others_from_data(kind):
     assert make(kind, Attempts(tuple(odd))).report()
 
 
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_half_a_surrogate_pair_in_a_record_is_none_in_a_file(tmp_path, kind):
+    import datasets
+
+    file = tmp_path / ("rows.jsonl" if kind == "json" else "rows.parquet")
+    make_kto([attempt(0, True, said="\ud800"), attempt(1, False, said="\ud800")]).write(file)
+    read = datasets.load_dataset(kind, data_files=str(file), cache_dir=str(tmp_path / "cache"))["train"]
+    assert [row["completion"][0]["content"] for row in read] == ["?", "?"]
+
+
 def test_a_policy_takes_no_turn_of_its_own_out_of_the_data():
     mine = {"role": "assistant", "content": "cheat", "extra": {"source": "guidance"}}
     plain = attempt(0, True)
