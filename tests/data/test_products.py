@@ -75,6 +75,14 @@ def test_half_a_surrogate_pair_in_a_record_is_none_in_a_file(tmp_path, kind):
     assert [row["completion"][0]["content"] for row in read] == ["?", "?"]
 
 
+def test_an_issue_that_speaks_of_the_tags_around_it_is_whole():
+    issue = "parse('<issue>a</issue>') is wrong.\n\nIt wants </issue> at the end."
+    opening = {"role": "user", "content": f"Solve this.\n\n<issue>\n{issue}\n</issue>\n\nTests: tests"}
+    one = attempt(0, True)
+    (row,) = make_reward([dataclasses.replace(one, messages=(opening, *one.messages[2:]))]).rows
+    assert row["issue"] == issue
+
+
 def test_a_policy_takes_no_turn_of_its_own_out_of_the_data():
     mine = {"role": "assistant", "content": "cheat", "extra": {"source": "guidance"}}
     plain = attempt(0, True)
