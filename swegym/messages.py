@@ -69,7 +69,7 @@ def tokens_of(action: Any) -> int:
     """Tokens that an assistant message cost: reported usage, else its token ids, else one for each four characters."""
     extra = _dict(_dict(action).get("extra"))
     reported = _dict(extra.get("usage")).get("completion_tokens")
-    if isinstance(reported, int) and reported >= 0:  # a server may report anything
+    if isinstance(reported, int) and reported > 0:  # a server may report anything
         return reported
     if isinstance(extra.get("token_ids"), list | tuple):
         return len(extra["token_ids"])

@@ -119,11 +119,12 @@ def received(response: Any) -> Message:
             "id": carried(str(one.id or f"call_{index}")),
             "type": "function",
             "function": {
-                "name": carried(str(one.function.name or "")),
-                "arguments": carried(str(one.function.arguments or "")),
+                "name": carried(str(getattr(one.function, "name", None) or "")),
+                "arguments": carried(str(getattr(one.function, "arguments", None) or "")),
             },
         }
         for index, one in enumerate(reply.tool_calls or [])
+        if hasattr(one, "function")  # a call of another kind was not asked for
     ]
     if calls:
         message["tool_calls"] = calls
@@ -216,7 +217,8 @@ def _tokens(response: Any, shown: list[Message], tools: list[ToolSchema], option
         extra["restart"] = "template" if known is not None else "history"
     if any(is_guidance(message) for message in new):
         unhinted = [*shown[: len(shown) - len(new)], *without_guidance(new)]
-        span = span_between(prompt, _plain_prompt(unhinted, tools, options))
+        plain = _plain_prompt(unhinted, tools, options)
+        span = span_between(prompt, plain) if plain is not None else None
         if span is None or span[0] < start:
             return {"tokens_missing": "the server's ids do not show which of them are the hint's"}
         extra["guidance_span"] = [span[0] - start, span[1] - start]
@@ -245,14 +247,10 @@ def sampled_tokens(response: Any) -> tuple[list[int], list[int], list[float]] | 
     return prompt, ids, logprobs
 
 
-def _plain_prompt(messages: list[Message], tools: list[ToolSchema], options: Options) -> list[int]:
-    """The server's ids of a prompt, at the price of one sampled token."""
+def _plain_prompt(messages: list[Message], tools: list[ToolSchema], options: Options) -> list[int] | None:
+    """The server's ids of a prompt, at the price of one sampled token; None where it returns none this time."""
     request = _request(messages, tools, options, 0) | {"max_tokens": 1}
     response = complete(request, options)
     _paid(response, options)
     ids = getattr(response, "prompt_token_ids", None)
-    if not ids:
-        raise InputError(
-            f"model {options.model}: its server returns prompt ids now and then only. Set token_ids=false."
-        )
-    return list(ids)
+    return list(ids) if isinstance(ids, list) and ids else None

@@ -314,6 +314,20 @@ def test_token_ids_of_the_server_are_kept_and_extended(task):
     assert (second["extra"]["context_token_ids"], second["extra"]["token_ids"]) == ([3, 4], [9])
 
 
+def test_a_server_that_keeps_the_ids_of_a_prompt_to_itself_once_stops_no_run(task):
+    hint = {"role": "user", "content": "hint", "extra": {"source": "guidance"}}
+    with openai_server(with_tokens([1, 5, 6, 2], [7, 8]), HELLO) as server:
+        message = student(task, server, token_ids=True)([{"role": "user", "content": "hello"}, hint], [TOOL])
+    assert "hint's" in message["extra"]["tokens_missing"] and "token_ids" not in message["extra"]
+
+
+def test_a_call_of_another_kind_is_none(task):
+    other = {"id": "c", "type": "custom", "custom": {"name": "read", "input": "a"}}
+    with openai_server({"role": "assistant", "content": "x", "tool_calls": [other]}) as server:
+        message = student(task, server)(OPENING, [TOOL])
+    assert message["content"] == "x" and not [c for c in message.get("tool_calls", []) if c["function"]["name"]]
+
+
 def test_a_server_that_shows_earlier_turns_otherwise_begins_anew(task):
     with openai_server(with_tokens([1, 2], [7]), with_tokens([1, 2, 8, 3], [9])) as server:
         act = student(task, server, token_ids=True)
