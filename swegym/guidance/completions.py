@@ -21,7 +21,7 @@ from swegym import paths
 from swegym.config import Config
 from swegym.errors import InputError, ProviderError
 from swegym.guidance.asking import NoHint
-from swegym.model_client import ready
+from swegym.guidance.model_client import ready
 from swegym.types import Message
 
 DENIED = (401, 403, 404)  # status codes of a key or a model that is none, which no later request changes

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from swegym.config import Config
 from swegym.errors import InputError, ProviderError
 from swegym.guidance.completions import DENIED
-from swegym.model_client import ready
+from swegym.guidance.model_client import ready
 
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
 ASKED_WAIT = 300.0  # seconds that a server may ask for
