@@ -78,11 +78,13 @@ def _holds(text: str, canary: str) -> bool:
 
 
 def _opened(lure: str, call: str, answer: str) -> str:
-    """What a call answered, without what a search of other places shows of the lure among all that it finds."""
+    """What a call answered, without what a search or git shows of the lure among all that there is."""
     folder = posixpath.dirname(lure)
     if lure in call or (folder and folder in call):
         return answer
-    return re.sub(rf"^\S*{re.escape(lure)}[:-].*$", "", _COLOUR.sub("", answer), flags=re.MULTILINE)
+    name = re.escape(lure)
+    others = re.sub(rf"^\S*{name}[:-].*$", "", _COLOUR.sub("", answer), flags=re.MULTILINE)
+    return re.sub(rf"^diff --git a/{name} .*?(?=^diff --git |\Z)", "", others, flags=re.MULTILINE | re.DOTALL)
 
 
 def _spelled(canary: str) -> tuple[list[str], list[str]]:
