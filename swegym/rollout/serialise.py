@@ -66,7 +66,7 @@ def from_line(line: bytes, origin: str) -> Trajectory:
             "guidance": guidance and Guidance(**{name: guidance[name] for name in _GUIDANCE}),
         }
         return Trajectory(**values)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise RunError(f"{origin}: not a trajectory ({problem}). Move that line out of the file.") from None
 
@@ -82,6 +82,11 @@ def _check(row: Mapping[str, Any]) -> None:
     for name in ("notes", "tampering"):
         if not _is_list_of(verdict.get(name, []), str):
             raise TypeError(f"verdict.{name} is {verdict[name]!r:.60}")
+    if not all(type(value) in (int, float) for value in row["seconds"].values()):
+        raise TypeError(f"seconds is {row['seconds']!r:.60}")
+    hint = row["guidance"]
+    if hint is not None and not _is_list_of([*hint["parts"], *hint["parts"].values(), hint["teacher"]], str):
+        raise TypeError(f"guidance is {hint!r:.60}")
     for number, message in enumerate(row["messages"]):
         if not _is_shaped(message):
             raise TypeError(f"message {number} is {message!r:.60}")
