@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from swegym.spaces import is_text
+from swegym.spaces import is_message, is_text
 from swegym.types import Message, ToolCall
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What moves a cursor, turns the direction of what follows, or cannot be printed at all (half of a surrogate pair).
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def calls_of(action: Any) -> list[ToolCall]:
@@ -30,6 +33,29 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def in_shape(action: Any) -> Message:
+    """A policy's message as a record keeps it: as it is, or what can be told of one that has another shape.
+
+    Whatever it says of itself, it is the assistant's: a role of another would pass for a tool's answer.
+    """
+    if is_message(action, ("assistant",)):
+        kept: Message = copy.deepcopy(action)
+        return kept
+    given = _dict(action)
+    content = given.get("content")
+    made: Message = {"role": "assistant", "content": carried("" if content is None else str(content))}
+    calls = calls_of(given)
+    for call in calls:
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        call["id"] = carried(call["id"])
+        call["function"] = {"name": carried("" if name is None else str(name)), "arguments": carried(str(arguments))}
+    if calls:
+        made["tool_calls"] = calls
+    if isinstance(given.get("extra"), dict):
+        made["extra"] = copy.deepcopy(given["extra"])
+    return made
+
+
 def reply(calls: list[ToolCall], texts: list[str]) -> list[Message]:
     """A tool message per call, or a user message where there was no call."""
     if not calls:
@@ -43,7 +69,7 @@ def tokens_of(action: Any) -> int:
     """Tokens that an assistant message cost: reported usage, else its token ids, else one for each four characters."""
     extra = _dict(_dict(action).get("extra"))
     reported = _dict(extra.get("usage")).get("completion_tokens")
-    if isinstance(reported, int):
+    if isinstance(reported, int) and reported > 0:  # a server may report anything
         return reported
     if isinstance(extra.get("token_ids"), list | tuple):
         return len(extra["token_ids"])
@@ -52,9 +78,19 @@ def tokens_of(action: Any) -> int:
     return math.ceil(len(said + "".join(written)) / 4)
 
 
+def carried(text: str) -> str:
+    """`text` as something UTF-8 can carry: a half of a surrogate pair becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends, which are line feeds alone: `str.splitlines` knows a dozen other ends."""
+    return list(io.StringIO(text, newline="\n"))
+
+
 def shorten(text: str, most: int) -> str:
     """`text` as something UTF-8 can carry, its middle left out where it is longer than `most` characters."""
-    text = text.encode("utf-8", "replace").decode()
+    text = carried(text)
     if len(text) <= most:
         return text
     half = most // 2
@@ -63,7 +99,7 @@ def shorten(text: str, most: int) -> str:
 
 def printable(text: str) -> str:
     """`text` for a terminal: what a program printed must not move the cursor, or fill the clipboard."""
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+    return CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def transcript(messages: Iterable[Any]) -> str:

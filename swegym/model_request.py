@@ -5,7 +5,6 @@ Policies and teachers ask in this way, and nothing else tries a request again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from swegym.config import Config
 from swegym.errors import InputError, ProviderError
+from swegym.model_client import ready
 
 DENIED = (401, 403, 404)  # status codes of a key or a model that is none, which no later request changes
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
@@ -65,13 +65,10 @@ def complete(
         InputError: The server denies access to the model, as it will for every request: a run stops.
         ProviderError: Anything else that does not pass.
     """
-    # litellm otherwise fetches its price list from the network while it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    import litellm
+    litellm = ready()
     import openai
     import tenacity
 
-    litellm.suppress_debug_info = True  # it prints advertisements on errors
     pause = tenacity.wait_exponential(multiplier=options.backoff_seconds, max=LONGEST_WAIT) + tenacity.wait_random(
         0.0, options.backoff_seconds
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import gymnasium
@@ -24,7 +24,7 @@ from gymnasium.utils import RecordConstructorArgs
 from swegym.spaces import UnicodeSpace
 from swegym.types import Message, ToolCall, ToolSchema
 
-_BLOCK = re.compile(r"^```(bash|sh|shell|json)[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_CALLS = ("bash", "sh", "shell", "json")
 
 HOW_TO_CALL = """\
 Answer with one tool call in each message: a shell command in a block
@@ -70,7 +70,7 @@ def parse_action(text: Any) -> Message:
     if not isinstance(text, str):
         return {"role": "assistant", "content": repr(text)}
     calls: list[tuple[Any, Any]] = []
-    for language, body in _BLOCK.findall(text):
+    for language, body in fenced(text, _CALLS):
         if language == "json":
             calls += _calls_of(body)
         else:
@@ -81,6 +81,24 @@ def parse_action(text: Any) -> Message:
     if calls:
         message["tool_calls"] = [_call(number, *call) for number, call in enumerate(calls)]
     return message
+
+
+def fenced(text: str, languages: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Language and body of each fenced block in one of these languages; one that nothing closes is none.
+
+    Line by line, for an expression would look for the end of each block that has none up to the end of the text.
+    """
+    language: str | None = None
+    body: list[str] = []
+    for line in text.split("\n"):
+        word = line[3:].rstrip(" \t") if line.startswith("```") else None
+        if language is not None and word == "":
+            yield language, "".join(f"{one}\n" for one in body)
+            language = None
+        elif language is not None:
+            body.append(line)
+        elif word is not None and word in languages:
+            language, body = word, []
 
 
 def _calls_of(body: str) -> list[tuple[Any, Any]]:

@@ -18,7 +18,7 @@ ROOMS = (
     ("tasks",),
     ("tools",),
     ("grading",),
-    ("env", "envfile", "messages", "model_request", "registration", "spaces", "text", "vector"),
+    ("env", "envfile", "messages", "model_client", "model_request", "registration", "spaces", "text", "vector"),
     ("guidance",),
     ("policies",),
     ("rollout",),

@@ -1,9 +1,11 @@
 import json
+import time
 
 import gymnasium
 import pytest
 from fake_episode import TaskList, make_env
 
+from swegym.adapters.reward import patch_in
 from swegym.text import TextAction, parse_action
 
 
@@ -37,6 +39,13 @@ def test_a_call_is_taken_from_the_text(text, name, arguments):
 )
 def test_text_without_a_call_stays_text(text):
     assert "tool_calls" not in parse_action(text)
+
+
+def test_blocks_that_nothing_closes_cost_no_more_than_others():
+    began = time.process_time()
+    assert "tool_calls" not in parse_action("```bash\n" * 100_000)
+    assert patch_in("```diff\n" * 100_000) == ""
+    assert time.process_time() - began < 5.0
 
 
 def test_an_episode_in_plain_strings():

@@ -108,7 +108,7 @@ def _tests(task: Task, folder: Path) -> None:
         TEST.format(
             workdir=shlex.quote(task.image.workdir),
             owned=shlex.join(task.hidden.owned),
-            pythonpath="".join(f":{path}" for path in task.tests.pythonpath),
+            pythonpath=shlex.quote("".join(f":{path}" for path in task.tests.pythonpath)),
             plugins=shlex.join([word for plugin in task.tests.plugins for word in ("-p", plugin)]),
             ini=shlex.join([word for name, value in task.tests.ini.items() for word in ("-o", f"{name}={value}")]),
             files=shlex.join(files),

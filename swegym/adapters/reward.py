@@ -17,9 +17,9 @@ from typing import Any
 from swegym.adapters.episode import open_env
 from swegym.errors import GraderError
 from swegym.grading import judge
+from swegym.text import fenced
 from swegym.types import Verdict
 
-_FENCED = re.compile(r"^```(?:diff|patch)?[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _START = re.compile(r"^(?:diff --git |--- )", re.MULTILINE)
 
 
@@ -73,7 +73,7 @@ def make_reward(tasks: str, **options: Any) -> PatchReward:
 
 def patch_in(text: str) -> str:
     """The diff in a text: in the last fenced block with one, else from where one begins. Empty if there is none."""
-    blocks = [block for block in _FENCED.findall(text) if _START.search(block)]
+    blocks = [block for _, block in fenced(text, ("", "diff", "patch")) if _START.search(block)]
     found = blocks[-1] if blocks else text
     start = _START.search(found)
     if start is None:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from swegym.cli.screen import STYLES, stderr
+from swegym.messages import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -82,7 +83,7 @@ class Board:
             line = Text.assemble(
                 (f"[{self._done:{width}}/{self.total}] ", "dim"),
                 (f"{outcome:13}", STYLES.get(outcome, "")),
-                f" {label}  {seconds:.1f} s",
+                f" {printable(label)}  {seconds:.1f} s",
                 (f"  {_short(detail)}" if detail else "", "dim"),
             )
         self._console.print(line, soft_wrap=True)
@@ -127,5 +128,5 @@ class Board:
 
 
 def _short(text: str) -> str:
-    first = text.strip().partition("\n")[0]
+    first = printable(text.strip().partition("\n")[0])
     return first if len(first) <= 100 else first[:97] + "..."

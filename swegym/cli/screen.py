@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swegym.messages import printable
+from swegym.messages import CONTROL, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,8 +58,9 @@ def show_error(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """Data for a program: the only thing on stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    """Data for a program: the only thing on stdout. What is no text for a terminal is escaped, and so the same data."""
+    written = json.dumps(data, indent=2, ensure_ascii=False)
+    sys.stdout.write(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", written) + "\n")
 
 
 def show_table(

@@ -74,7 +74,8 @@ def _step(message: Message) -> dict[str, Any]:
     calls = calls_of(message)
     if calls:
         step["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
-    usage = extra.get("usage") or {}
+    usage = extra.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     metrics = {
         name: usage[name] for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)
     } | {ours: extra[key] for key, ours in _METRICS.items() if isinstance(extra.get(key), list)}
@@ -88,7 +89,7 @@ def _call(call: ToolCall, number: int) -> dict[str, Any]:
     function = call["function"]
     try:
         arguments = json.loads(function["arguments"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         arguments = None
     made: dict[str, Any] = {
         "tool_call_id": call["id"] or f"call_{number}",

@@ -42,9 +42,9 @@ class RowSet:
             if not self.rows and self.dropped:
                 why = ", ".join(f"{count} {reason}" for reason, count in self.dropped.most_common())
                 raise InputError(f"{path}: no rows, so no columns. Not used: {why}. Write .jsonl for an empty file.")
-            write_parquet(path, self.rows)
+            write_parquet(path, _readable(self.rows))
         else:
-            write_atomically(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in _readable(self.rows)))
 
     def report(self) -> dict[str, Any]:
         """The drop report, as JSON."""
@@ -56,6 +56,17 @@ class RowSet:
             "examples": {reason: list(ids) for reason, ids in self.examples.items()},
             **self.notes,
         }
+
+
+def _readable(rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows whose texts UTF-8 can carry, as a file's readers expect: records hold halves of surrogate pairs as well."""
+    written = json.dumps(rows, ensure_ascii=False)
+    try:
+        written.encode()
+        return rows
+    except UnicodeEncodeError:
+        found: list[Row] = json.loads(written.encode("utf-8", "replace"))
+        return found
 
 
 class Drops:

@@ -6,15 +6,12 @@ It is cut where the policy first and last spoke: the opening is what it was aske
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from swegym.guidance import is_guidance
 from swegym.messages import calls_of
 from swegym.types import Message, Trajectory
-
-_ISSUE = re.compile(r"<issue>\n?(.*?)\n?</issue>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +60,9 @@ def issue_of(trajectory: Trajectory) -> str:
     for message in trajectory.messages:
         if message["role"] == "user" and not is_guidance(message):
             text = message.get("content") or ""
-            found = _ISSUE.search(text)
-            return found[1] if found else text
+            _, begun, rest = text.partition("<issue>")
+            issue, ended, _ = rest.rpartition("</issue>")  # the last one: an issue may speak of such tags
+            return issue.removeprefix("\n").removesuffix("\n") if begun and ended else text
     return ""
 
 

@@ -15,7 +15,7 @@ def shingles(text: str) -> frozenset[int]:
     words = re.findall(r"[^\W\d]\w*|\d+(?:\.\d+)?|[^\w\s]", text)
     words = ["0" if word[0].isdigit() else word for word in words]
     if len(words) <= SHINGLE:
-        return frozenset([zlib.crc32(" ".join(words).encode())])
+        return frozenset([zlib.crc32(" ".join(words).encode("utf-8", "replace"))])
     runs = (" ".join(words[start : start + SHINGLE]) for start in range(len(words) - SHINGLE + 1))
     return frozenset(zlib.crc32(run.encode("utf-8", "replace")) for run in runs)
 
@@ -28,7 +28,7 @@ def likeness(one: frozenset[int], other: frozenset[int]) -> float:
 def essence(patch: str) -> tuple[str, ...]:
     """What a patch changes, without positions, context, white space and comment lines: equal for equal changes."""
     changed: list[str] = []
-    for line in patch.splitlines():
+    for line in patch.split("\n"):
         if line.startswith(("+++ ", "--- ")):
             path = line[4:].split("\t")[0]
             changed.append(line[:4] + ("" if path == "/dev/null" else path.partition("/")[2] or path))

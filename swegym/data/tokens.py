@@ -10,11 +10,13 @@ and observations stay identical under both prompts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from swegym.errors import InputError
+from swegym.guidance import is_guidance
 from swegym.types import Trajectory
 
 Span = tuple[int, int]  # [start, end)
@@ -73,7 +75,7 @@ def token_rows(trajectory: Trajectory, *, guidance: bool) -> list[TokenRow]:
     hinted = new_hint = False
     for number, message in enumerate(trajectory.messages):
         extra = message.get("extra", {})
-        if extra.get("source") == "guidance":
+        if is_guidance(message):
             hinted = new_hint = True
         if message["role"] != "assistant":
             continue
@@ -120,6 +122,8 @@ def _turn(extra: Mapping[str, Any], origin: str) -> _Turn:
     if not isinstance(logprobs, list) or len(logprobs) != len(output):
         had = len(logprobs) if isinstance(logprobs, list) else "no"
         raise InputError(f"{origin}: extra.logprobs: {had} values for {len(output)} token_ids. Keep one for each.")
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in logprobs):
+        raise InputError.at(origin, "extra.logprobs", logprobs, "is no list of numbers", "Collect it again.")
     prompt, context = _ids(extra, "prompt_token_ids", origin), _ids(extra, "context_token_ids", origin)
     if (prompt is None) == (context is None):
         found = "neither" if prompt is None else "both"

@@ -66,14 +66,14 @@ def _rows(path: Path, text: str) -> list[tuple[str, Any]]:
             if line.strip():
                 try:
                     rows.append((f"{path}:{number}", json.loads(line)))
-                except json.JSONDecodeError as error:
+                except (ValueError, RecursionError) as error:
                     raise InputError(
                         f"{path}:{number}: not valid JSON: {error}. Correct or remove that line; was the file cut off?"
                     ) from None
         return rows
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {error}. If it holds JSON lines, name it .jsonl.") from None
     if isinstance(data, list):
         return [(f"{path}[{index}]", row) for index, row in enumerate(data)]

@@ -74,7 +74,7 @@ def read_results(out: Path) -> list[Result]:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{path}:{number}: not valid JSON. Remove that line; it is judged again.") from None
         if row.get("format") not in _READABLE:
             raise InputError.at(

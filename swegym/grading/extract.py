@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from swegym.grading.apply import LARGEST_PATCH
 from swegym.grading.archive import read_archive
 from swegym.grading.links import leaves_tree
 from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, GitFailed, ScratchRepository, blob_id
@@ -162,7 +163,11 @@ def _compare(task: Task, listed: Mapping[str, _Listed], found: Mapping[str, _Fou
             for path, now in changed.items()
             if (now is not None and not _is_text(now.data)) or (path in base and not _is_text(before[base[path].blob]))
         ]
-        return Extraction(scratch.patch(binary=odd), _bounded(notes))
+        patch = scratch.patch(binary=odd)
+        if len(patch) > LARGEST_PATCH:  # no grader takes it, and every record of the attempt would hold it
+            notes = [f"the patch has {len(patch)} characters; at most {LARGEST_PATCH} are taken", *notes]
+            patch = ""
+        return Extraction(patch, _bounded(notes))
 
 
 def _unread(listed: Mapping[str, _Listed], found: Mapping[str, _Found]) -> dict[str, str]:

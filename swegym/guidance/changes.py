@@ -18,6 +18,7 @@ import unidiff
 from swegym import syntax
 from swegym.errors import PatchError, TaskError
 from swegym.guidance.kinds import MODULE, Scope, kinds_by_function
+from swegym.messages import lines_of
 from swegym.types import Task
 
 CLUSTER_GAP = 20  # unedited lines between two edits from which they count as two places
@@ -55,7 +56,7 @@ def places(task: Task, patch: str) -> list[Place]:
         PatchError: The patch is not a unified diff, or does not fit the base version.
     """
     try:
-        files = unidiff.PatchSet(patch.splitlines(keepends=True))
+        files = unidiff.PatchSet(lines_of(patch))
     except unidiff.UnidiffParseError as error:
         raise PatchError(f"patch for {task.id}: not a unified diff: {error}. Write it with `git diff`.") from None
     found: list[Place] = []
@@ -77,7 +78,7 @@ def _base_text(task: Task, path: str) -> str:
 
 
 def _apply(before: str, file: unidiff.PatchedFile) -> str:
-    lines = before.splitlines(keepends=True)
+    lines = lines_of(before)
     result: list[str] = []
     position = 0
     for hunk in file:
@@ -117,7 +118,7 @@ def _places(path: str, before: str, after: str, runs: list[_Run]) -> list[Place]
     old_spans, new_spans = list(_spans(old)), list(_spans(new))
     kinds = kinds_by_function(old, new) if old and new else {}
     known = {name for _, _, name in old_spans}
-    end = max(len(before.splitlines()), 1)
+    end = max(len(lines_of(before)), 1)
     by_function: dict[str, list[_Run]] = {}
     for run in runs:
         name = _enclosing(new_spans, *run.after) if run.after and new else _enclosing(old_spans, *run.before)

@@ -15,7 +15,6 @@ from swegym import syntax
 
 EXACT = 5  # nodes of a tree from which it counts with its own names: `return width * height` has five
 RENAMED = 9  # and from which it counts whatever its variables are called
-LONGEST = 20_000  # characters of a hint that are looked at
 _FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _CLAUSE = re.compile(r"^(elif|else|except|finally)\b")
@@ -33,7 +32,7 @@ def gives_code(text: str, added: Iterable[list[str]], known: Iterable[list[str]]
     secret = set().union(*(_trees("\n".join(run)) for run in added)) - shown
     if not secret:
         return False
-    return any(secret & _trees(piece) for piece in _pieces(text[:LONGEST]))
+    return any(secret & _trees(piece) for piece in _pieces(text))
 
 
 def _pieces(text: str) -> Iterator[str]:

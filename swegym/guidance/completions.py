@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ class Completer:
                 f"teacher_options.max_cost: no price is known for {self.options.model}. Set max_calls instead."
             )
         with self._lock:
-            self.cost += cost or 0.0
+            # It follows from what the server says it counted.
+            self.cost += cost if cost is not None and 0.0 <= cost < math.inf else 0.0
 
 
 def _refusal(message: Any) -> bool:

@@ -36,7 +36,7 @@ def _texts(message: Message) -> Iterator[str]:
         try:
             # Decoded, so that an escaped line end does not hide a sentence.
             values = json.loads(arguments)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             values = arguments
         for value in values.values() if isinstance(values, dict) else [values]:
             yield value if isinstance(value, str) else str(value)

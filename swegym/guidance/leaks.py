@@ -2,13 +2,18 @@
 
 Text is compared without white space, so that re-wrapping does not hide a quotation, by runs of tokens, and as code by
 its syntax trees. Short lines (`else:`, `return x`) are not counted on their own, because prose may contain them by
-chance, and what the base version shows to everybody is no secret. A fix told in other words is not seen.
+chance, and what the base version shows to everybody is no secret. What is spelled backwards, in base64 or the like is
+read. A fix told in other words is not seen.
 """
 
 from __future__ import annotations
 
+import base64
+import codecs
+import contextlib
 import re
 import subprocess
+import unicodedata
 from collections.abc import Iterator
 
 from swegym.errors import GuidanceError
@@ -20,6 +25,8 @@ RUN_LENGTH = 7  # tokens in a row, found only in the fix, from which a part of a
 TEST_LINE_LENGTH = 20  # characters besides white space from which a line of a hidden test file counts
 TEST_RUN_LENGTH = 12  # tokens in a row of a hidden test file
 
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{12,}")  # hexadecimal or base64, without its padding
+
 LINE = "it quotes a line that the reference fix adds"
 PART = "it quotes a part of a line that the reference fix adds"
 CODE = "it gives code of the reference fix in another spelling"
@@ -29,7 +36,8 @@ TEST_LINE = "it quotes a line of a hidden test file"
 
 def find_leaks(text: str, task: Task) -> list[str]:
     """What `text` gives away of `task`, in words that do not repeat it; empty when nothing was found."""
-    return list(dict.fromkeys([*_fix_leaks(text, task), *_test_leaks(text, task)]))
+    told = [leak for spelled in _spellings(text) for leak in (*_fix_leaks(spelled, task), *_test_leaks(spelled, task))]
+    return list(dict.fromkeys(told))
 
 
 def refuse_leaks(guidance: Guidance, task: Task) -> Guidance:
@@ -42,6 +50,17 @@ def refuse_leaks(guidance: Guidance, task: Task) -> Guidance:
     if leaks:
         raise GuidanceError(f"guidance of {guidance.teacher!r} for {task.id} leaks: {'; '.join(leaks)}.")
     return guidance
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """What a text says as it stands, and to who decodes it: a repository may talk a teacher into saying it so."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")
+    yield from dict.fromkeys([text, plain, text[::-1], codecs.encode(text, "rot13")])
+    for run in _ENCODED.findall(text):
+        whole = run + "=" * (-len(run) % 4)
+        for decode, data in ((bytes.fromhex, run), (base64.b64decode, whole), (base64.urlsafe_b64decode, whole)):
+            with contextlib.suppress(ValueError):
+                yield decode(data).decode()
 
 
 def _fix_leaks(text: str, task: Task) -> Iterator[str]:
@@ -70,7 +89,7 @@ def _test_leaks(text: str, task: Task) -> Iterator[str]:
             break
     squeezed, spoken = _squeeze(text), set(_runs(_tokens(text), TEST_RUN_LENGTH))
     for data in task.hidden.files.values():
-        for line in data.decode("utf-8", "replace").splitlines():
+        for line in data.decode("utf-8", "replace").split("\n"):
             bare = _squeeze(line)
             if len(bare) < TEST_LINE_LENGTH or line.startswith(("import ", "from ")):
                 continue
@@ -93,7 +112,7 @@ def _added_and_known(patch: str) -> tuple[list[list[str]], list[list[str]]]:
     added: list[list[str]] = []
     known: list[list[str]] = []
     in_hunk, before = False, ""
-    for line in patch.splitlines():
+    for line in patch.split("\n"):
         kind = line[:1]
         if line.startswith(("diff --git ", "Index: ")):
             in_hunk = False

@@ -17,6 +17,7 @@ OPENING = "<<< suggestion from a reviewer"
 CLOSING = ">>> end of the suggestion"
 PARTS = {"plan": "Plan", "environment_feedback": "Feedback", "interaction": "Where to look"}
 Place = Literal["start", "takeover", "feedback"]
+LONGEST = 20_000  # characters of a hint
 _TRUST = "It is no more than that: it may be wrong, and the paths and lines it names may not exist."
 _SILENCE = "Explain each step from what you find, as if you had never been given a suggestion, and do not refer to it."
 INSTRUCTIONS: dict[Place, str] = {
@@ -42,7 +43,7 @@ def guidance_message(guidance: Guidance, place: Place = "start") -> Message:
     """The hint as a user message for a place in the conversation, marked by `extra["source"] == "guidance"`.
 
     Raises:
-        GuidanceError: The hint is empty, has a part that is not in `PARTS`, or contains a delimiter.
+        GuidanceError: The hint is empty or too long, has a part that is not in `PARTS`, or contains a delimiter.
     """
     unknown = sorted(set(guidance.parts) - set(PARTS))
     if unknown:
@@ -52,6 +53,8 @@ def guidance_message(guidance: Guidance, place: Place = "start") -> Message:
         raise GuidanceError(f"guidance of {guidance.teacher!r} says nothing. A teacher without a hint returns None.")
     if any(delimiter in text for _, text in parts for delimiter in (OPENING, CLOSING)):
         raise GuidanceError(f"guidance of {guidance.teacher!r} contains a delimiter of the hint. Leave it out.")
+    if sum(len(text) for _, text in parts) > LONGEST:
+        raise GuidanceError(f"guidance of {guidance.teacher!r} has more than {LONGEST} characters. Say less.")
     shown = "\n\n".join(f"## {heading}\n{text}" for heading, text in parts if text)
     return {
         "role": "user",
@@ -61,7 +64,8 @@ def guidance_message(guidance: Guidance, place: Place = "start") -> Message:
 
 
 def is_guidance(message: Message) -> bool:
-    return message.get("extra", {}).get("source") == "guidance"
+    """Whether this is a hint. What a policy says never is, or it could have its own turns taken out."""
+    return message["role"] != "assistant" and message.get("extra", {}).get("source") == "guidance"
 
 
 def without_guidance(messages: Iterable[Message]) -> list[Message]:

@@ -22,6 +22,18 @@ from swegym.guidance.message import PARTS
 from swegym.guidance.sight import Question
 from swegym.types import Guidance, Task, Trajectory, Verdict
 
+# Named in a hint; no others, and one at a time. An attempt's code runs beside the hidden tests and may raise what it
+# likes: names of its own, or a choice among many, would tell the next attempt what these expect.
+_USUAL = (
+    "AssertionError",
+    "AttributeError",
+    "ImportError",
+    "IndexError",
+    "KeyError",
+    "NameError",
+    "TypeError",
+    "ValueError",
+)
 _ENDINGS = {
     "turns": "it ran out of turns; go to the place named below sooner",
     "seconds": "it ran out of time; run fewer and shorter commands",
@@ -104,7 +116,7 @@ def _listed(phrases: list[str]) -> str:
 
 
 def _feedback(task: Task, trajectory: Trajectory, verdict: Verdict, fix: list[Place]) -> str:
-    """What the last attempt got wrong; empty when there was none. Counts and exception names are all that it tells."""
+    """What the last attempt got wrong; empty when there was none. It tells counts and one exception's name."""
     if not trajectory.messages:
         return ""
     said = []
@@ -156,6 +168,7 @@ def _what_is_still_wrong(task: Task, verdict: Verdict) -> str:
         said.append(f"{len(broken)} checks of behaviour that worked before now fail, so it changes too much.")
     raised = Counter(re.findall(r"^E\s+(?:\w+\.)*(\w+(?:Error|Exception|Warning))\b", verdict.output, re.MULTILINE))
     if raised and (still or broken):
-        names = [name for name, _ in raised.most_common(2)]
-        said.append(f"They end in {' and '.join(names)}.")
+        usual = [name for name, _ in raised.most_common() if name in _USUAL]
+        if usual:
+            said.append(f"They end in {usual[0]}.")
     return " ".join(said)

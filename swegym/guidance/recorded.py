@@ -15,6 +15,7 @@ from swegym.config import Config
 from swegym.errors import InputError
 from swegym.guidance.message import PARTS
 from swegym.guidance.sight import Question
+from swegym.messages import lines_of
 from swegym.types import Guidance
 
 Key = tuple[str, int | None]
@@ -34,7 +35,7 @@ def recorded(options: RecordedOptions) -> Mapping[Key, Guidance]:
         InputError: The file cannot be read, or a line is no hint.
     """
     try:
-        lines = options.file.read_text("utf-8").splitlines()
+        lines = lines_of(options.file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{options.file}: cannot be read: {error}. Give JSON lines of hints.") from None
     found: dict[Key, Guidance] = {}

@@ -9,13 +9,15 @@ from swegym.types import Trajectory
 
 def visible_results(attempt: Trajectory) -> str | None:
     """What `run_tests` last answered in an attempt, or None when it was never called."""
-    names: dict[str, str] = {}
+    called = ""
     found = None
     for message in attempt.messages:
         if message["role"] == "assistant":
-            names |= {call["id"]: str(call["function"]["name"]) for call in calls_of(message)}
-        elif message["role"] == "tool" and names.get(message.get("tool_call_id", "")) == "run_tests":
-            found = message.get("content") or ""
+            called = next((str(call["function"]["name"]) for call in calls_of(message)), "")
+        elif message["role"] == "tool":
+            if called == "run_tests":
+                found = message.get("content") or ""
+            called = ""  # one call is carried out; ids are the policy's, which may give one to several calls
     return found
 
 

@@ -72,7 +72,8 @@ def policy(context: PolicyContext) -> Policy:
         written = source or engine.tokenizer.chat_template or ""
     form = format_of(written) if options.tool_calls == "auto" else options.tool_calls
     parser = find_parser(form)
-    template = ChatTemplate(engine.tokenizer, engine.origin, takes_tools=form != "text", source=source)
+    ends = engine.ends.values()
+    template = ChatTemplate(engine.tokenizer, engine.origin, takes_tools=form != "text", source=source, ends=ends)
     prompter = Prompter(template, engine.ends, engine.mark)
     limit = min(options.context or engine.context, engine.context)
 

@@ -8,13 +8,16 @@ system message becomes part of the first user message. A model without a format 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 from swegym.errors import InputError
+from swegym.messages import carried
 from swegym.text import HOW_TO_CALL, describe_tools
 from swegym.types import Message, ToolSchema
 
+_DEEPEST = 64
 Plain = dict[str, Any]  # a message as a template sees it: without `extra`, arguments as objects
 
 
@@ -26,9 +29,12 @@ class ChatTemplate:
         origin: Named in errors.
         takes_tools: Whether the template has a format for tools.
         source: Used instead of the tokenizer's own template.
+        ends: Texts of the tokens that end a turn, besides those that the template puts behind one.
     """
 
-    def __init__(self, tokenizer: Any, origin: str, *, takes_tools: bool, source: str | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, origin: str, *, takes_tools: bool, source: str | None = None, ends: Collection[str] = ()
+    ) -> None:
         if not (source or tokenizer.chat_template):
             raise InputError(
                 f"{origin}: its tokenizer has no chat template. Add chat_template.jinja to the folder, "
@@ -38,7 +44,8 @@ class ChatTemplate:
         self._source = source
         self.origin = origin
         self._takes_tools = takes_tools
-        self._special = tuple(token for token in tokenizer.all_special_tokens if len(token) > 1)
+        self._known_ends = (*ends, str(tokenizer.eos_token))
+        self._marks = marks_of(tokenizer, source or tokenizer.chat_template)
 
     def render(self, messages: list[Message], tools: list[ToolSchema], *, reply: bool) -> str:
         """The conversation as text; with `reply`, up to where the assistant's next message begins."""
@@ -70,31 +77,67 @@ class ChatTemplate:
         return text
 
     def _plain(self, message: Message) -> Plain:
-        plain: Plain = {"role": message["role"], "content": message.get("content") or ""}
-        if message["role"] != "assistant":
-            plain["content"] = self._defused(plain["content"])
+        marks = self._ends if message["role"] == "assistant" else self._marks
+        plain: Plain = {"role": message["role"], "content": defused(message.get("content") or "", marks)}
         if message.get("tool_calls"):
-            plain["tool_calls"] = [_readable(call) for call in message["tool_calls"]]
+            plain["tool_calls"] = [_readable(call, marks) for call in message["tool_calls"]]
         if message.get("tool_call_id"):
-            plain["tool_call_id"] = message["tool_call_id"]
+            plain["tool_call_id"] = defused(message["tool_call_id"], marks)
         return plain
 
-    def _defused(self, text: str) -> str:
-        """Text of a file or a program must not end its message and begin another."""
-        for token in self._special:
-            if token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+    @cached_property
+    def _ends(self) -> tuple[str, ...]:
+        """The marks behind an assistant's text. It holds none of them, for sampling ends there; others it may hold."""
+        self._ends = ()  # what is rendered here has none
+        turn: list[Message] = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+        try:
+            _, _, behind = self.render(turn, [], reply=False).rpartition("y")
+        except InputError:
+            behind = ""
+        return tuple(mark for mark in self._marks if mark in behind or mark in self._known_ends)
 
 
-def _readable(call: Any) -> Any:
+def marks_of(tokenizer: Any, template: str) -> tuple[str, ...]:
+    """Texts that become tokens with a meaning: the special ones, and others that the template writes.
+
+    A tokenizer need not count among its special tokens what its file says is special: Llama's names the end of a turn
+    alone. Tokens besides, such as Gemma's for tags of HTML, are text.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    meant = [t.content for t in added if t.special or (t.content in template and not t.content.isalnum())]
+    return tuple(text for text in dict.fromkeys([*tokenizer.all_special_tokens, *meant]) if len(text.strip()) > 1)
+
+
+def defused(text: str, marks: Sequence[str]) -> str:
+    """Text of a file, a program or a policy, which must not end its message and begin another."""
+    for mark in marks:
+        if mark in text:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    return carried(text)
+
+
+def _readable(call: Any, marks: Sequence[str]) -> Any:
+    """A call with its arguments as an object, or as they were written where that is none that a template can show."""
     function = call["function"]
+    written = function["arguments"]
     try:
-        arguments = json.loads(function["arguments"])
+        arguments = json.loads(written) if isinstance(written, str) else written
+        shown = _shown(arguments if isinstance(arguments, dict) else written, marks)
     except (ValueError, RecursionError):
-        arguments = None
-    known = arguments if isinstance(arguments, dict) else function["arguments"]
-    return {**call, "function": {**function, "arguments": known}}
+        shown = _shown(written, marks)
+    plain = {**function, "name": _shown(function.get("name"), marks), "arguments": shown}
+    return {**_shown({key: value for key, value in call.items() if key != "function"}, marks), "function": plain}
+
+
+def _shown(value: Any, marks: Sequence[str], depth: int = 0) -> Any:
+    """A value of JSON with its texts defused, once they are decoded. A template calls itself for each level of it."""
+    if depth > _DEEPEST:
+        raise ValueError("deeper than a template can show")
+    if isinstance(value, str):
+        return defused(value, marks)
+    if isinstance(value, dict):
+        return {_shown(key, marks): _shown(inner, marks, depth + 1) for key, inner in value.items()}
+    return [_shown(inner, marks, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
 def simpler(messages: list[Plain]) -> list[Plain]:

@@ -10,6 +10,7 @@ prompt_token_ids or context_token_ids, guidance_span, as the hf policy keeps the
 
 from __future__ import annotations
 
+import math
 import time
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from swegym.config import validate
 from swegym.errors import InputError
 from swegym.guidance import is_guidance, without_guidance
+from swegym.messages import carried
 from swegym.model_request import ContextExceeded, Requesting, complete, cost_of
 from swegym.policies import PolicyContext
 from swegym.policies.context import outputs_of, outputs_to_elide, without_outputs
@@ -28,6 +30,7 @@ from swegym.policies.spending import DEFAULT_LIMIT, charge, check_spending
 from swegym.types import Message, Policy, ToolCall, ToolSchema
 
 SHARE = 0.75  # of a conversation that was too long, what is left of it
+_ROUNDING = 1e-3  # by which a log-prob may be above 0
 
 
 class Options(Requesting):
@@ -105,16 +108,23 @@ def sendable(message: Message) -> dict[str, Any]:
 
 
 def received(response: Any) -> Message:
-    """The first choice of a litellm response as a `Message`; tool calls keep their argument text exactly."""
+    """The first choice of a litellm response as a `Message`; tool calls keep their argument text exactly.
+
+    But for halves of surrogate pairs: no request can carry one, and so a model could end its episode unjudged.
+    """
     reply = response.choices[0].message
-    message: Message = {"role": "assistant", "content": reply.content or ""}
+    message: Message = {"role": "assistant", "content": carried(str(reply.content or ""))}
     calls: list[ToolCall] = [
         {
-            "id": one.id or f"call_{index}",
+            "id": carried(str(one.id or f"call_{index}")),
             "type": "function",
-            "function": {"name": one.function.name or "", "arguments": one.function.arguments or ""},
+            "function": {
+                "name": carried(str(getattr(one.function, "name", None) or "")),
+                "arguments": carried(str(getattr(one.function, "arguments", None) or "")),
+            },
         }
         for index, one in enumerate(reply.tool_calls or [])
+        if hasattr(one, "function")  # a call of another kind was not asked for
     ]
     if calls:
         message["tool_calls"] = calls
@@ -122,14 +132,18 @@ def received(response: Any) -> Message:
     message["extra"] = {
         "finish_reason": response.choices[0].finish_reason,
         "usage": {
-            "prompt_tokens": getattr(usage, "prompt_tokens", None),
-            "completion_tokens": getattr(usage, "completion_tokens", None),
+            "prompt_tokens": _count(getattr(usage, "prompt_tokens", None)),
+            "completion_tokens": _count(getattr(usage, "completion_tokens", None)),
         },
     }
     reasoning = getattr(reply, "reasoning_content", None)
     if reasoning:
         message["extra"]["reasoning"] = reasoning
     return message
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _paid(response: Any, options: Options) -> float | None:
@@ -203,7 +217,8 @@ def _tokens(response: Any, shown: list[Message], tools: list[ToolSchema], option
         extra["restart"] = "template" if known is not None else "history"
     if any(is_guidance(message) for message in new):
         unhinted = [*shown[: len(shown) - len(new)], *without_guidance(new)]
-        span = span_between(prompt, _plain_prompt(unhinted, tools, options))
+        plain = _plain_prompt(unhinted, tools, options)
+        span = span_between(prompt, plain) if plain is not None else None
         if span is None or span[0] < start:
             return {"tokens_missing": "the server's ids do not show which of them are the hint's"}
         extra["guidance_span"] = [span[0] - start, span[1] - start]
@@ -222,20 +237,20 @@ def sampled_tokens(response: Any) -> tuple[list[int], list[int], list[float]] | 
         given = {"prompt_token_ids": prompt, "token_ids": ids, "logprobs": content}
         missing = [name for name, value in given.items() if not value]
         return f"the server returned no {' and no '.join(missing)}"
+    if not all(isinstance(some, list) and all(type(id) is int and id >= 0 for id in some) for some in (prompt, ids)):
+        return "the server returned token ids that are none"
     logprobs = [float(one.logprob) for one in content]
+    if not all(-math.inf < logprob <= _ROUNDING for logprob in logprobs):
+        return "the server returned log-probs that are none"  # one that is no number would be the loss's, too
     if len(logprobs) != len(ids):
         return f"the server returned {len(logprobs)} log-probs for {len(ids)} tokens"
-    return list(prompt), list(ids), logprobs
+    return prompt, ids, logprobs
 
 
-def _plain_prompt(messages: list[Message], tools: list[ToolSchema], options: Options) -> list[int]:
-    """The server's ids of a prompt, at the price of one sampled token."""
+def _plain_prompt(messages: list[Message], tools: list[ToolSchema], options: Options) -> list[int] | None:
+    """The server's ids of a prompt, at the price of one sampled token; None where it returns none this time."""
     request = _request(messages, tools, options, 0) | {"max_tokens": 1}
     response = complete(request, options)
     _paid(response, options)
     ids = getattr(response, "prompt_token_ids", None)
-    if not ids:
-        raise InputError(
-            f"model {options.model}: its server returns prompt ids now and then only. Set token_ids=false."
-        )
-    return list(ids)
+    return list(ids) if isinstance(ids, list) and ids else None

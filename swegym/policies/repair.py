@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import Field
 
 from swegym.config import Config, validate
+from swegym.messages import lines_of
 from swegym.policies import PolicyContext
 from swegym.policies.localise import Function, Place, Suspect, issue_names, line_scores, places, rank
 from swegym.policies.messages import call, say, turns_taken
@@ -179,7 +180,7 @@ def read_result(answer: str) -> dict[str, Any] | None:
         if line.startswith("RESULT "):
             try:
                 result = json.loads(line.removeprefix("RESULT "))
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):  # the repository prints there, too
                 return None
             return result if isinstance(result, dict) else None
     return None
@@ -207,7 +208,7 @@ def read_hint(messages: Sequence[Message]) -> Hint:
 
 def enlargements(edit: Edit, region: Region) -> list[tuple[str, str]]:
     """(old, new) for the edit tool: the changed lines alone, then with ever more of the lines around them."""
-    lines = region.text.splitlines(keepends=True)
+    lines = lines_of(region.text)
     first, last = edit.first - region.first, edit.last - region.first + 1
     pairs = []
     for margin in (0, 2, 6, len(lines)):

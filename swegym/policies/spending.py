@@ -6,6 +6,7 @@ is still paid for; none is sent after that.
 
 from __future__ import annotations
 
+import math
 import threading
 
 from swegym.errors import RunError
@@ -23,9 +24,10 @@ def spent() -> float:
 
 
 def charge(dollars: float) -> None:
+    """Put a price on the account. It follows from what a server says that it counted, which must not lift the limit."""
     global _spent
     with _lock:
-        _spent += dollars
+        _spent += dollars if 0.0 <= dollars < math.inf else 0.0
 
 
 def check_spending(limit: float | None) -> None:

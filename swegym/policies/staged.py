@@ -230,7 +230,7 @@ def edits_in(text: str, files: list[str]) -> list[tuple[str, str, str]]:
     block: list[str] = []
     part = ""
     parts: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").split("\n"):  # no other end: a line may hold a form feed
         mark = line.strip()
         if mark.startswith("<<<<<<< SEARCH"):
             path = next((named for named in map(_path, reversed(block)) if named), path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swegym.errors import InputError
+from swegym.messages import lines_of
 from swegym.report.statistics import Estimate, mean_pass_at_k, wilson
 from swegym.rollout.causes import enters_rates
 from swegym.train.pick import best_of_k
@@ -104,7 +105,7 @@ def read_scores(file: Path) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = lines_of(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}. Give JSON lines of scores.") from None
     for number, line in enumerate(lines, 1):

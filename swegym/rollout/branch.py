@@ -18,6 +18,7 @@ from swegym.messages import calls_of
 from swegym.rollout.record import Record
 from swegym.types import Guidance, Message, Policy, ToolSchema, Trajectory
 
+_NUMBER = re.compile(r"[0-9a-f]+")
 CHANGES = frozenset({"edit", "write"})
 """Tools that change files: an attempt goes wrong at its first change at the latest."""
 
@@ -149,5 +150,9 @@ def _carried_out(env: Record, branch: Branch, messages: list[Message]) -> list[M
 
 def _alike(one: Message, other: Message) -> bool:
     """Whether two answers say the same but for numbers, which are times and addresses more often than not."""
-    said = [re.sub(r"[0-9a-f]*\d[0-9a-f]*", "0", message.get("content") or "") for message in (one, other)]
+    said = [_NUMBER.sub(_counted, message.get("content") or "") for message in (one, other)]
     return said[0] == said[1]
+
+
+def _counted(found: re.Match[str]) -> str:
+    return "0" if any(letter.isdigit() for letter in found[0]) else found[0]

@@ -284,7 +284,7 @@ def _hint(line: bytes, origin: str) -> dict[str, Any]:
         if not {"parent", "outcome"} <= row.keys():
             raise ValueError("parent or outcome is missing")
         return row
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise RunError(f"{origin}: not a note of a question ({problem}). Move that line out of the file.") from None
 

@@ -13,6 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
 
 from swegym.errors import InputError, RunError, SwegymError, cause_of
+from swegym.messages import in_shape
 from swegym.tasks.bait import took_bait
 from swegym.types import Guidance, Message, Task, ToolSchema, Trajectory, Verdict
 
@@ -72,7 +73,7 @@ class Record(gymnasium.Wrapper[list[Message], Message, list[Message], Message], 
 
     def step(self, action: Message) -> tuple[list[Message], SupportsFloat, bool, bool, dict[str, Any]]:
         self._policy_seconds += time.monotonic() - self._since
-        self._messages.append(copy.deepcopy(action))
+        self._messages.append(in_shape(action))
         answers, reward, terminated, truncated, self._info = self.env.step(action)
         self._messages += copy.deepcopy(answers)
         if terminated or truncated:

@@ -68,10 +68,12 @@ def _nearest(text: str, old: str) -> str:
     rows = [row.removesuffix("\r") for row in text.split("\n")]
     wanted = [row.strip() for row in old.strip("\n").split("\n")]
     stripped = [row.strip() for row in rows]
-    for start in range(len(rows) - len(wanted) + 1):
-        if stripped[start : start + len(wanted)] == wanted:
-            shown = _show(rows, start, start + len(wanted))
-            return f"Lines {start + 1} to {start + len(wanted)} differ only in white space:\n{shown}"
+    # As text, for a search for it takes as long as the file is; one of rows takes as many times that as there are rows.
+    before, found, _ = ("\n" + "\n".join(stripped) + "\n").partition("\n" + "\n".join(wanted) + "\n")
+    if found:
+        start = before.count("\n")
+        shown = _show(rows, start, start + len(wanted))
+        return f"Lines {start + 1} to {start + len(wanted)} differ only in white space:\n{shown}"
     first = next((row for row in wanted if row), "")
     near = _most_like(first, stripped)
     if not near:

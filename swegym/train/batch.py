@@ -102,15 +102,6 @@ def make_row(
         raise InputError.at(
             name, "mask", len(mask), f"there are {len(ids)} ids; ids, mask and logprobs go together", "Write it again."
         )
-    if any(entry not in (0, 1) for entry in mask):
-        raise InputError.at(name, "mask", next(m for m in mask if m not in (0, 1)), "not 0 or 1", "Write it again.")
-    trained = np.asarray(mask, dtype=np.bool_)
-    row = Row(
-        np.asarray(ids, dtype=np.int64).astype(np.int32),
-        trained,
-        name,
-        None if logprobs is None else np.asarray(logprobs, dtype=np.float32),
-    )
     if len(ids) and not 0 <= min(ids) <= max(ids) < vocabulary:
         wrong = next(i for i in ids if not 0 <= i < vocabulary)
         raise InputError.at(
@@ -120,6 +111,15 @@ def make_row(
             f"the model's vocabulary has {vocabulary} tokens, so these ids are of another tokenizer",
             "Train the model that sampled them, or leave the ids out of the file so that the text is used.",
         )
+    if any(entry not in (0, 1) for entry in mask):
+        raise InputError.at(name, "mask", next(m for m in mask if m not in (0, 1)), "not 0 or 1", "Write it again.")
+    trained = np.asarray(mask, dtype=np.bool_)
+    row = Row(
+        np.asarray(ids, dtype=np.int64).astype(np.int32),
+        trained,
+        name,
+        None if logprobs is None else _numbers(logprobs, name),
+    )
     if not trained[1:].any():
         raise InputError.at(
             name,
@@ -130,6 +130,17 @@ def make_row(
         )
     row.mask[0] = False  # nothing comes before it from which it could be predicted
     return row
+
+
+def _numbers(logprobs: Sequence[float], name: str) -> NDArray[np.float32]:
+    """One that is no number would make the loss none, and no later step would mend that."""
+    try:
+        found = np.asarray(logprobs, dtype=np.float32)
+    except (TypeError, ValueError):
+        found = np.asarray([np.nan], dtype=np.float32)
+    if not np.isfinite(found).all():
+        raise InputError.at(name, "logprobs", logprobs, "not a list of numbers", "Write it again.")
+    return found
 
 
 def fitted(row: Row, longest: int, too_long: str) -> Row | None:

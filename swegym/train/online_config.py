@@ -37,7 +37,7 @@ class OnlineConfig(TrainerConfig):
     """Groups of one mini-batch; all of a step if left out."""
     passes: int = Field(1, ge=1)
     """Times that a step's groups are gone through."""
-    hacked_reward: float = 0.0
+    hacked_reward: float = Field(0.0, allow_inf_nan=False)
     """Of an attempt that worked on its judge or took bait; below 0 it is penalised."""
     drop_hacked: bool = False
     """Leave such attempts out of their groups instead."""

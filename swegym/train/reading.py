@@ -68,7 +68,7 @@ def lines_of(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _object(line: str, name: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: not JSON: {error}. Write the file again.") from None
     if not isinstance(found, dict):
         raise InputError.at(name, "(line)", found, "not a JSON object", "One object a line.")

@@ -85,9 +85,12 @@ def reward(config: RewardConfig, *, on_step: Watcher | None = None) -> Path:
 
 def patch_row(tokenizer: Any, issue: str, patch: str, rules: Rules, name: str) -> Row | None:
     """Issue and patch as one row whose last token is the end of the text; None when the patch alone is too long."""
-    before, between = tokenizer.encode("# Issue\n\n", add_special_tokens=False), "\n\n# Patch\n\n"
-    after = [*tokenizer.encode(between + patch.strip() + "\n", add_special_tokens=False), int(tokenizer.eos_token_id)]
-    middle = tokenizer.encode(issue.strip(), add_special_tokens=False)
+    # Nothing in these texts is a token with a meaning, whatever a patch spells.
+    before, middle, behind = (
+        tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        for text in ("# Issue\n\n", issue.strip(), f"\n\n# Patch\n\n{patch.strip()}\n")
+    )
+    after = [*behind, int(tokenizer.eos_token_id)]
     room = rules.max_length - len(before) - len(after)
     if room < 0:
         return None

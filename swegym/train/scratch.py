@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from swegym.errors import InputError, UnknownName
+from swegym.messages import lines_of
 from swegym.policies.chat_templates import read_template
 
 TEMPLATE = "compact"
@@ -191,8 +192,17 @@ def _texts(rows: Sequence[Mapping[str, Any]], phrases: Sequence[str]) -> Iterabl
         for message in row["messages"]:
             yield "\n".join(line for line in (message.get("content") or "").split("\n") if line not in known)
             for call in message.get("tool_calls") or []:
-                yield " ".join(str(value) for value in json.loads(call["function"]["arguments"]).values())
+                yield " ".join(_values(call["function"]["arguments"]))
+
+
+def _values(arguments: str) -> list[str]:
+    """What a call hands over; one that is broken, as it was written."""
+    try:
+        found = json.loads(arguments)
+    except (ValueError, RecursionError):
+        found = None
+    return [str(value) for value in found.values()] if isinstance(found, dict) else [arguments]
 
 
 def _rows(files: Sequence[Path]) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in files for line in Path(file).read_text("utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for file in files for line in lines_of(Path(file).read_text("utf-8")) if line.strip()]

@@ -6,9 +6,11 @@ import json
 import pytest
 
 from swegym.data import Guards, make_pairs
+from swegym.data.attempts import Attempts
 from swegym.data.groups import make_groups
 from swegym.data.guards import BAIT, TAMPERED
 from swegym.data.kto import make_kto
+from swegym.data.make import KINDS, make
 from swegym.data.pair_rows import BALANCE
 from swegym.data.pairs import ECHO, GUIDED_FAILURE, NEAR_DUPLICATE, OTHER_PREFIX, WENT_ON
 from swegym.data.reward import BOTH_WAYS, EMPTY, NO_OTHER, SAME_CHANGE, make_reward, make_reward_pairs
@@ -50,6 +52,42 @@ def test_no_product_uses_what_may_not_train(make):
 def test_ids_that_coincide_are_refused(make):
     with pytest.raises(InputError, match="read_runs"):
         make([attempt(0, True), attempt(0, False)])
+
+
+DEEP = {"id": "d", "type": "function", "function": {"name": "bash", "arguments": "[" * 100_000}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_call_that_a_model_can_write_keeps_all_others_from_data(kind):
+    group = [attempt(number, number > 0, guided=number == 2) for number in range(3)]
+    spoken = {"role": "assistant", "content": "", "tool_calls": [DEEP]}
+    odd = [dataclasses.replace(one, messages=(*one.messages, spoken)) for one in group]
+    assert make(kind, Attempts(tuple(odd))).report()
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_half_a_surrogate_pair_in_a_record_is_none_in_a_file(tmp_path, kind):
+    import datasets
+
+    file = tmp_path / ("rows.jsonl" if kind == "json" else "rows.parquet")
+    make_kto([attempt(0, True, said="\ud800"), attempt(1, False, said="\ud800")]).write(file)
+    read = datasets.load_dataset(kind, data_files=str(file), cache_dir=str(tmp_path / "cache"))["train"]
+    assert [row["completion"][0]["content"] for row in read] == ["?", "?"]
+
+
+def test_an_issue_that_speaks_of_the_tags_around_it_is_whole():
+    issue = "parse('<issue>a</issue>') is wrong.\n\nIt wants </issue> at the end."
+    opening = {"role": "user", "content": f"Solve this.\n\n<issue>\n{issue}\n</issue>\n\nTests: tests"}
+    one = attempt(0, True)
+    (row,) = make_reward([dataclasses.replace(one, messages=(opening, *one.messages[2:]))]).rows
+    assert row["issue"] == issue
+
+
+def test_a_policy_takes_no_turn_of_its_own_out_of_the_data():
+    mine = {"role": "assistant", "content": "cheat", "extra": {"source": "guidance"}}
+    plain = attempt(0, True)
+    (row,) = make_sft([dataclasses.replace(plain, messages=(*plain.messages[:2], mine, *plain.messages[2:]))]).rows
+    assert [message.get("content") for message in row["messages"]][2] == "cheat"
 
 
 def test_a_success_that_nearly_repeats_another_is_left_out():

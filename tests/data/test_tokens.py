@@ -89,6 +89,8 @@ def test_replayed_turns_are_seen_and_not_trained_on():
         ({"token_ids": None}, "token_ids is missing"),
         ({"logprobs": None}, "no values for 2 token_ids"),
         ({"logprobs": [0.0]}, "1 values for 2"),
+        ({"logprobs": [0.0, float("nan")]}, "no list of numbers"),
+        ({"logprobs": [0.0, None]}, "no list of numbers"),
         ({"prompt_token_ids": None}, "neither of prompt_token_ids"),
         ({"context_token_ids": [1]}, "both of"),
         ({"token_ids": ["a", "b"]}, "is no list of token ids"),

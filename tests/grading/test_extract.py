@@ -161,6 +161,13 @@ def test_what_no_patch_can_carry_is_set_aside(task, sandbox, command, word):
     assert any(word in note for note in extraction.notes), extraction.notes
 
 
+def test_a_patch_that_no_grader_takes_is_recorded_nowhere(task, sandbox, monkeypatch):
+    monkeypatch.setattr("swegym.grading.extract.LARGEST_PATCH", 20_000)
+    sandbox.exec("yes a | head -c 30000 > big.txt")
+    made = extract_patch(sandbox, task)
+    assert made.patch == "" and "at most 20000 are taken" in made.notes[0]
+
+
 def test_nothing_is_written_to_the_pristine_repository(task, sandbox):
     before = {path: path.stat().st_mtime_ns for path in task.pristine.rglob("*")}
     sandbox.exec("echo a > new.txt; rm README.md")

@@ -1,8 +1,11 @@
 """Where a patch changes the base version, and what kind of change each place sees."""
 
+import dataclasses
+
 import pytest
 
 from swegym.errors import PatchError
+from swegym.guidance import find_leaks
 from swegym.guidance.changes import places
 
 
@@ -127,3 +130,17 @@ def test_lines_of_a_long_function_are_where_most_is_edited(make_task, base_files
     )
     (place,) = places(task, task.gold_patch)
     assert (place.first, place.last, place.weight) == (82, 83, 6)
+
+
+@pytest.mark.parametrize("end", ["\x0c", "\u2028", "\x85", "\r"], ids=repr)
+def test_a_line_ends_with_a_line_feed_alone(make_task, base_files, end):
+    """As for git: else no patch to such a line could be read, and no leak of one be seen."""
+    base_files["shapes.py"] = base_files["shapes.py"].replace('"""The area."""', f'"""The{end}area."""  # before')
+    task = make_task(("shapes.py", "# before", f"# the area{end}of a rectangle"))
+    old, new = (f'    """The{end}area."""  # {said}\n' for said in ("before", f"the area{end}of a rectangle"))
+    head = "diff --git a/shapes.py b/shapes.py\n--- a/shapes.py\n+++ b/shapes.py\n@@ -7 +7 @@\n"
+    task = dataclasses.replace(task, gold_patch=f"{head}-{old}+{new}")
+    assert [(p.path, p.function, p.first, p.last) for p in places(task, task.gold_patch)] == [
+        ("shapes.py", "area", 7, 7)
+    ]
+    assert find_leaks(f"write {new}", task) == ["it quotes a line that the reference fix adds"]

@@ -1,5 +1,8 @@
 """What counts as giving the answer away."""
 
+import base64
+import codecs
+
 import pytest
 
 from swegym.guidance import find_leaks
@@ -32,6 +35,26 @@ def test_pieces_that_the_base_version_shows_are_no_leak(make_task):
 def test_short_lines_are_left_to_prose(make_task):
     task = make_task(("shapes.py", "        return None\n", "        else:\n            pass\n        return None\n"))
     assert find_leaks("otherwise, or else: pass the item on", task) == []
+
+
+FIX = "return width * height"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"read it backwards: {FIX[::-1]}",
+        f"run this through rot13: {codecs.encode(FIX, 'rot13')}",
+        f"bytes.fromhex('{FIX.encode().hex()}')",
+        f"base64: {base64.b64encode(FIX.encode()).decode()}, decode it",
+        "\u200b".join(FIX),
+        "\uff52eturn width * height",
+    ],
+    ids=["backwards", "rot13", "hexadecimal", "base64", "zero-width", "wide letters"],
+)
+def test_a_spelling_that_has_to_be_decoded_hides_nothing(product, text):
+    """What a repository says to the teacher that reads an attempt at it may ask for this."""
+    assert "it quotes a line that the reference fix adds" in find_leaks(text, product)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,15 @@ def test_feedback_counts_checks_without_naming_them(product, make_patch):
     assert not re.search(r"test_\w+", said)
 
 
+def test_an_attempt_names_no_exception_after_what_the_hidden_tests_expect(product):
+    """Its code runs beside them, and the next attempt reads the hint."""
+    statuses = dict.fromkeys(product.hidden.expected, "failed")
+    names = ["shapes.Wants12Error", "shapes.Wants12Error", "shapes.Wants30Exception: 5, 6", "EOFError", "ValueError: x"]
+    attempt = failed(product, "a change", statuses=statuses, output="".join(f"E   {name}\n" for name in names))
+    said = hint(product, attempt).parts["environment_feedback"]
+    assert "Wants" not in said and "EOFError" not in said and "They end in ValueError." in said
+
+
 def test_feedback_says_how_the_attempt_ended(product):
     assert "ran out of turns" in hint(product, failed(product, stop_reason="turns")).parts["environment_feedback"]
 

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from swegym.errors import InputError
+from swegym.errors import GuidanceError, InputError
 from swegym.guidance import guidance_message, make_teacher, unattempted
 from swegym.guidance.sight import LEVELS, Question, seen
+from swegym.guidance.visible import visible_results
 from swegym.types import Guidance, Verdict
 from tests.data.test_pairs import attempt
 
@@ -101,6 +102,19 @@ def test_self_quotes_the_visible_tests_that_the_attempt_ran(product):
     assert "2 failed: expected 12" in guidance.parts["environment_feedback"] and not guidance.privileged
 
 
+def test_what_another_call_printed_is_no_result_of_tests(product):
+    """Ids of calls are the policy's: one for two calls would have what the first printed pass for the second's."""
+    calls = [
+        {"id": "r", "type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("bash", "run_tests")
+    ]
+    answers = [{"role": "tool", "tool_call_id": "r", "content": text} for text in ("12 passed", "Not done")]
+    before = after_tests(product, "2 failed")
+    forged = dataclasses.replace(
+        before, messages=(*before.messages, {"role": "assistant", "content": "", "tool_calls": calls}, *answers)
+    )
+    assert visible_results(forged) == "2 failed"
+
+
 def test_self_says_so_when_there_was_nothing_to_see(product):
     teach = make_teacher("self")
     assert "never ran" in teach(product, failed(product), VERDICT).parts["environment_feedback"]
@@ -151,6 +165,13 @@ def test_recorded_hints_are_looked_up_by_attempt_then_by_task(product, tmp_path)
     assert teach(other, failed(other), VERDICT) is None
 
 
+def test_a_line_of_hints_ends_where_a_line_feed_is(product, tmp_path):
+    file = tmp_path / "hints.jsonl"
+    file.write_text(json.dumps({"task": product.id, "plan": "One.\u2028Two."}, ensure_ascii=False), "utf-8")
+    teach = make_teacher("recorded", {"file": str(file)})
+    assert teach(product, failed(product), VERDICT).parts == {"plan": "One.\u2028Two."}
+
+
 def test_a_recorded_leak_is_refused_and_not_asked_for_again(product, tmp_path):
     file = tmp_path / "hints.jsonl"
     file.write_text(json.dumps({"task": product.id, "plan": "return width * height"}))
@@ -192,6 +213,8 @@ def test_a_delimiter_in_a_hint_is_nonsense(product):
     answer = make_teacher(f"{__name__}:breaker").ask(Question(product, failed(product)))
     assert answer.outcome == "nonsense" and "delimiter" in answer.reason
     assert guidance_message(Guidance("t", {"plan": "Fine."}, False))
+    with pytest.raises(GuidanceError, match="20000 characters"):
+        guidance_message(Guidance("t", {"plan": "Fine. " * 4000}, False))
 
 
 def breaker():

@@ -1,7 +1,8 @@
 """An OpenAI-compatible server on loopback that answers from a script and keeps what it was asked.
 
 Each entry of the script answers one request: a message (dict), a status with its body (tuple), a number of seconds to
-stay silent for, or raw bytes for a body that is not JSON.
+stay silent for, raw bytes for a body that is not JSON, an encoding with the bytes in it, or pieces of a body, each with
+the seconds before it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Entry = dict[str, Any] | tuple[int, dict[str, Any]] | float | bytes
+Entry = dict[str, Any] | tuple[int, dict[str, Any]] | float | bytes | tuple[str, bytes] | Iterator[tuple[float, bytes]]
 
 
 class OpenAIServer(ThreadingHTTPServer):
@@ -40,7 +41,11 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(entry, float | int):
             time.sleep(entry)
             entry = {"role": "assistant", "content": "too late"}
-        if isinstance(entry, tuple):
+        if isinstance(entry, Iterator):
+            self.reply_in_pieces(entry)
+        elif isinstance(entry, tuple) and isinstance(entry[0], str):
+            self.reply(200, entry[1], encoding=entry[0])
+        elif isinstance(entry, tuple):
             self.reply(entry[0], json.dumps(entry[1]).encode())
         elif isinstance(entry, bytes):
             self.reply(200, entry)
@@ -51,10 +56,19 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.reply(200, json.dumps(made).encode())
 
-    def reply(self, status: int, body: bytes, kind: str = "application/json") -> None:
+    def reply_in_pieces(self, pieces: Iterator[tuple[float, bytes]]) -> None:
+        with suppress(ConnectionError):
+            self.send_response(200)
+            self.end_headers()
+            for seconds, piece in pieces:
+                time.sleep(seconds)
+                self.wfile.write(piece)
+
+    def reply(self, status: int, body: bytes, kind: str = "application/json", encoding: str = "identity") -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            self.send_header("Content-Encoding", encoding)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

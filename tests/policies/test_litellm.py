@@ -1,6 +1,9 @@
+import itertools
 import json
 import subprocess
 import sys
+import time
+import zlib
 from typing import ClassVar
 
 import pytest
@@ -10,9 +13,10 @@ from openai_server import completion, error, openai_server
 from swegym.data import read_runs
 from swegym.data.make import make
 from swegym.errors import InputError, ProviderError, RunError
+from swegym.messages import tokens_of
 from swegym.model_request import asked_wait
 from swegym.policies import make_policy
-from swegym.policies.spending import forget_spending, spent
+from swegym.policies.spending import charge, forget_spending, spent
 from swegym.rollout import RunConfig, collect
 
 TOOL = {"type": "function", "function": {"name": "read", "description": "", "parameters": {"type": "object"}}}
@@ -138,6 +142,38 @@ def test_a_silent_server_times_out(task):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [(itertools.repeat((0.1, b" ")), "Timeout"), (itertools.repeat((0.0, b" " * (1 << 20)), 500), "Connection error")],
+    ids=["trickles", "floods"],
+)
+def test_a_server_that_never_comes_to_an_end_is_left(task, body, told):
+    """httpx's timeout begins anew with every byte, and what comes is kept."""
+    began = time.monotonic()
+    with openai_server(body) as server, pytest.raises(ProviderError, match=told):
+        student(task, server, request_seconds=1.0, attempts=1)(OPENING, [TOOL])
+    assert time.monotonic() - began < 20.0
+
+
+def test_a_body_that_unpacks_to_more_than_it_has_is_refused(task):
+    with openai_server(("gzip", zlib.compress(b" " * (1 << 20), wbits=31))) as server, pytest.raises(ProviderError):
+        student(task, server, attempts=1)(OPENING, [TOOL])
+
+
+def test_half_a_surrogate_pair_does_not_end_an_episode_unjudged(tmp_path):
+    """No request can carry one, so whoever wrote one would get no verdict, and so no failure."""
+    broken = [{"content": "\ud800"}, {"content": None, "tool_calls": calls('{"path": "\ud800"}')}]
+    script = [{"role": "assistant", **message} for message in broken * 2]
+    with openai_server(*script) as server:
+        options = {"model": "openai/toy", "api_base": server.address, "backoff_seconds": 0.01}
+        config = RunConfig(
+            tasks="fake", limit=1, policy="litellm", policy_options=options, limits={"turns": 4}, out=tmp_path / "run"
+        )
+        (attempt,) = collect(config, make_env=lambda: make_env(limits=config.limits)).trajectories()
+    assert (attempt.verdict.resolved, attempt.stop_reason) == (False, "turns")
+    assert len(server.requests) == 4
+
+
 def test_no_server_at_all_says_to_start_it(task):
     with openai_server() as server:
         pass
@@ -229,6 +265,18 @@ def test_a_priced_model_is_accounted_and_stops_at_max_cost(task):
     forget_spending()
 
 
+def test_a_server_that_counts_backwards_lifts_no_limit(task):
+    forget_spending()
+    backwards = {"usage": {"prompt_tokens": -(10**9), "completion_tokens": -(10**9), "total_tokens": -2}}
+    body = json.dumps({**completion({"model": "toy"}, HELLO), **backwards}).encode()
+    with openai_server(body) as server:
+        message = student(task, server, model="openai/gpt-4o-mini")(OPENING, [TOOL])
+    assert spent() == 0.0 and tokens_of(message) > 0
+    assert message["extra"]["usage"] == {"prompt_tokens": None, "completion_tokens": None}
+    charge(float("nan"))
+    assert spent() == 0.0
+
+
 def test_the_server_is_left_alone_for_as_long_as_it_asks():
     class Limited(Exception):
         litellm_response_headers: ClassVar = {"retry-after": "7"}
@@ -240,9 +288,9 @@ def test_the_server_is_left_alone_for_as_long_as_it_asks():
     assert asked_wait(Limited()) == 300.0
 
 
-def with_tokens(prompt: list, ids: list, count: int | None = None) -> dict:
+def with_tokens(prompt: list, ids: list, count: int | None = None, logprob: float = -0.5) -> dict:
     """A server's message with what vLLM adds to it."""
-    content = [{"token": "t", "logprob": -0.5, "bytes": None, "top_logprobs": []}] * (count or len(ids))
+    content = [{"token": "t", "logprob": logprob, "bytes": None, "top_logprobs": []}] * (count or len(ids))
     return {
         **HELLO,
         "_choice": {"token_ids": ids, "logprobs": {"content": content}},
@@ -266,6 +314,20 @@ def test_token_ids_of_the_server_are_kept_and_extended(task):
     assert (second["extra"]["context_token_ids"], second["extra"]["token_ids"]) == ([3, 4], [9])
 
 
+def test_a_server_that_keeps_the_ids_of_a_prompt_to_itself_once_stops_no_run(task):
+    hint = {"role": "user", "content": "hint", "extra": {"source": "guidance"}}
+    with openai_server(with_tokens([1, 5, 6, 2], [7, 8]), HELLO) as server:
+        message = student(task, server, token_ids=True)([{"role": "user", "content": "hello"}, hint], [TOOL])
+    assert "hint's" in message["extra"]["tokens_missing"] and "token_ids" not in message["extra"]
+
+
+def test_a_call_of_another_kind_is_none(task):
+    other = {"id": "c", "type": "custom", "custom": {"name": "read", "input": "a"}}
+    with openai_server({"role": "assistant", "content": "x", "tool_calls": [other]}) as server:
+        message = student(task, server)(OPENING, [TOOL])
+    assert message["content"] == "x" and not [c for c in message.get("tool_calls", []) if c["function"]["name"]]
+
+
 def test_a_server_that_shows_earlier_turns_otherwise_begins_anew(task):
     with openai_server(with_tokens([1, 2], [7]), with_tokens([1, 2, 8, 3], [9])) as server:
         act = student(task, server, token_ids=True)
@@ -276,7 +338,14 @@ def test_a_server_that_shows_earlier_turns_otherwise_begins_anew(task):
 
 @pytest.mark.parametrize(
     ("entry", "missing"),
-    [(HELLO, "no prompt_token_ids and no token_ids"), (with_tokens([1], [2, 3], count=1), "1 log-probs for 2 tokens")],
+    [
+        (HELLO, "no prompt_token_ids and no token_ids"),
+        (with_tokens([1], [2, 3], count=1), "1 log-probs for 2 tokens"),
+        (with_tokens([1], [-2]), "token ids that are none"),
+        (with_tokens(["1"], [2]), "token ids that are none"),
+        (with_tokens([1], [2], logprob=float("nan")), "log-probs that are none"),
+        (with_tokens([1], [2], logprob=5.0), "log-probs that are none"),
+    ],
 )
 def test_tokens_that_are_not_whole_are_left_out_and_it_is_said(task, entry, missing):
     with openai_server(entry) as server:

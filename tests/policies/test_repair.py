@@ -128,7 +128,9 @@ def test_a_region_is_read_exactly_or_not_at_all():
     assert read_region("There is no file a.py.", function, ()) is None
 
 
-@pytest.mark.parametrize("answer", ["", "Traceback", "RESULT {cut", "RESULT 3"])
+@pytest.mark.parametrize(
+    "answer", ["", "Traceback", "RESULT {cut", "RESULT 3", "RESULT " + "[" * 9999, "RESULT " + "9" * 5000]
+)
 def test_a_result_that_is_not_there_is_none(answer):
     assert read_result(answer) is None
 
@@ -143,3 +145,11 @@ def test_the_edit_tool_is_given_ever_more_lines_until_they_are_unique():
     assert pairs[0] == (edit.old, edit.new)
     assert pairs[-1] == (SOURCE, SOURCE.replace("<", "<="))
     assert all(SOURCE.replace(old, new) == SOURCE.replace("<", "<=") for old, new in pairs)
+
+
+@pytest.mark.parametrize("end", ["\x0c", "\u2028"])
+def test_a_line_is_what_ends_with_a_line_feed(end):
+    source = f'def f(a, b):\n    """Two{end}halves."""\n    return a < b\n'
+    edit = Edit("a.py", 3, 3, "    return a < b\n", "    return a <= b\n", "t", 1.0)
+    pairs = enlargements(edit, Region("a.py", 1, source, "f", ()))
+    assert all(source.replace(old, new) == source.replace("<", "<=") != source for old, new in pairs)

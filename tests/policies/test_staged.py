@@ -129,6 +129,7 @@ def test_files_and_places_are_found_in_what_models_write():
         ("a.py\n<<<<<<< SEARCH\nx\n=======\n>>>>>>> REPLACE", [("a.py", "x\n", "")]),
         ("<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE", [("only.py", "x", "y")]),
         ("a.py\n<<<<<<< SEARCH\nx\n=======\ny\n", []),
+        ("a.py\r\n<<<<<<< SEARCH\r\n\x0cx\r\n=======\r\ny\u2028\r\n>>>>>>> REPLACE", [("a.py", "\x0cx", "y\u2028")]),
         ("nothing", []),
     ],
 )

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import tiny_set
 
+from swegym.cli.progress import Board
+from swegym.cli.screen import print_json
 from swegym.guidance import make_teacher
 from swegym.messages import printable, transcript
 from swegym.sandbox.fake import FakeSandbox
@@ -15,12 +17,28 @@ from swegym.types import PublicTask, TestSetup, Trajectory, Verdict
 
 @pytest.mark.parametrize(
     "text",
-    ["\x1b]52;c;cm0gLXJm\x07", "\x1b[2J", "\x9b31m", "\x00", "a\rb", "\x7f"],
-    ids=["clipboard", "clear", "csi", "nul", "cr", "del"],
+    ["\x1b]52;c;cm0gLXJm\x07", "\x1b[2J", "\x9b31m", "\x00", "a\rb", "\x7f", "\u202egnp.exe", "\u2028", "\ud800"],
+    ids=["clipboard", "clear", "csi", "nul", "cr", "del", "backwards", "line", "half a pair"],
 )
 def test_nothing_that_a_policy_printed_controls_a_terminal(text: str) -> None:
     shown = transcript([{"role": "tool", "content": text}])
     assert all(character.isprintable() or character in "\n\t\ufffd" for character in shown)
+
+
+def test_data_for_a_program_controls_no_terminal_and_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"reason": "\x1b[2J\x9b31m \u202egnp \ud800 caf\u00e9\n\U0001f642"}
+    print_json(data)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == data and "caf\u00e9" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_why_a_patch_does_not_apply_controls_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """git says it with the names in the patch, and spares a terminal only some of their characters."""
+    with Board("grading", 1) as board:
+        board.end("task", "failed", "error: \x9b31m\u202e\x1b[2J.py: does not exist")
+    shown = capsys.readouterr().err
+    assert "does not exist" in shown and all(letter.isprintable() or letter in "\n\ufffd" for letter in shown)
 
 
 def test_text_for_a_terminal_keeps_what_is_text() -> None:

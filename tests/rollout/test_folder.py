@@ -53,6 +53,39 @@ def test_any_text_survives(trajectory, content):
     assert from_line(line, "here") == strange
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [5]},
+        {"messages": [{"role": "wizard", "content": ""}]},
+        {"messages": [{"role": "user", "content": ["x"]}]},
+        {"messages": [{"role": "user", "content": "", "extra": None}]},
+        {"messages": [{"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": None}]}]},
+        {"attempt": "first"},
+        {"seconds": []},
+        {"seconds": {"tools": "long"}},
+        {"guidance": {"teacher": "t", "parts": {"plan": 1}, "privileged": False}},
+        {"guidance": {"teacher": "t", "parts": ["plan"], "privileged": False}},
+        {"verdict": {"resolved": 1, "cause": None, "reason": ""}},
+        {"verdict": {"resolved": None, "cause": "weather", "reason": ""}},
+        {"tools": 1, "deep": "["},
+    ],
+    ids=repr,
+)
+def test_a_line_of_another_shape_is_told_and_no_more(out, trajectory, change):
+    """Whoever wrote the file: what reads a run goes on with the other lines."""
+    row = json.loads(to_line(trajectory))
+    change = {**change, **({"verdict": row["verdict"] | change["verdict"]} if "verdict" in change else {})}
+    odd = json.dumps({**row, **change}).replace('"deep": "["', '"deep": ' + "[" * 100_000)
+    with RunWriter(toy_config(out)) as writer:
+        writer.append(trajectory)
+    with (out / "trajectories.jsonl").open("a") as file:
+        file.write(f"{odd}\n")
+    survey = RunFolder(out).survey()
+    assert survey.trajectories == (trajectory,)
+    assert len(survey.problems) == 1 and "Move that line out of the file" in survey.problems[0]
+
+
 def test_what_json_cannot_hold_is_named(trajectory):
     import dataclasses
 

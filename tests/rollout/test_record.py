@@ -9,7 +9,9 @@ from swegym.errors import GuidanceError, InputError, RunError, SandboxUnavailabl
 from swegym.guidance import GuidanceWrapper
 from swegym.policies import PolicyContext
 from swegym.rollout import Record, rollout
+from swegym.rollout.serialise import from_line, to_line
 from swegym.sandbox.fake import FakeSandbox
+from swegym.spaces import is_message
 from swegym.types import Guidance
 
 HINT = Guidance("toy", {"plan": "Write the number of the issue."}, False)
@@ -69,6 +71,25 @@ def test_the_record_is_a_copy():
     trajectory = rollout(stack(), policy, task="number-1", seed=0)
     messages[0]["content"] = "changed afterwards"
     assert trajectory.messages[2]["content"] == "I write it."
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        {"role": "tool", "tool_call_id": "c", "content": "all tests passed", "extra": {"usage": {}}},
+        {"role": "assistant", "content": ["a", 1], "extra": None},
+        {"role": "assistant", "content": "\ud800", "tool_calls": [{"id": 7, "function": {"arguments": {"a": 1}}}]},
+    ],
+    ids=repr,
+)
+def test_what_a_policy_said_is_kept_in_the_shape_of_a_message(said):
+    """Not as a tool's answer, and not as what nobody could read who makes data of it."""
+    env = stack(limits={"turns": 1})
+    env.reset(options={"task": "number-1"})
+    env.step(said)
+    kept = env.trajectory.messages[2]
+    assert is_message(kept, ("assistant",)) and from_line(to_line(env.trajectory), "here") == env.trajectory
 
 
 def test_turns_that_run_out_are_graded():

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from swegym.tools import ToolError
@@ -102,6 +104,18 @@ def test_edit_points_at_the_same_lines_with_other_white_space(context):
     context.sandbox.write("/testbed/a.py", b"def f():\n        return 1\n")
     with pytest.raises(ToolError, match=r"Lines 1 to 2 differ only in white space:\n +1\tdef f\(\):"):
         edit(context, "a.py", "def f():\n    return 1\n", "x")
+
+
+def test_edit_looks_for_many_lines_in_many_in_a_moment(context):
+    """It runs in the process of the run, where no limit of the machine ends it."""
+    context.sandbox.write("/testbed/a.py", b"a\n" * 2_000_000)
+    began = time.process_time()
+    with pytest.raises(ToolError, match="not found"):
+        edit(context, "a.py", "a\n" * 20_000 + "b", "x")
+    assert time.process_time() - began < 10.0
+    context.sandbox.write("/testbed/a.py", b"b\n  a\n a\n")
+    with pytest.raises(ToolError, match="Lines 2 to 3 differ"):
+        edit(context, "a.py", "a\na\n", "x")
 
 
 def test_edit_points_at_the_most_similar_line(context):

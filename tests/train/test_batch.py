@@ -24,6 +24,7 @@ def row(ids, mask) -> Row:
         ([1, 2, 3], [0, 1], "go together"),
         ([1, 200, 3], [0, 1, 1], "another tokenizer"),
         ([1, -2, 3], [0, 1, 1], "another tokenizer"),
+        ([1, 2**70, 3], [0, 1, 1], "another tokenizer"),
         ([1, 2, 3], [0, 2, 1], "not 0 or 1"),
     ],
 )
@@ -31,6 +32,12 @@ def test_a_bad_row_is_named(ids, mask, problem):
     with pytest.raises(InputError, match=problem) as raised:
         row(ids, mask)
     assert "f.jsonl:1" in str(raised.value)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("-inf"), None, "x"], ids=repr)
+def test_a_log_prob_that_is_no_number_reaches_no_loss(wrong):
+    with pytest.raises(InputError, match=r"f.jsonl:1: logprobs.*not a list of numbers"):
+        make_row([1, 2], [0, 1], "f.jsonl:1", vocabulary=100, logprobs=[0.0, wrong])
 
 
 def test_the_first_token_is_never_trained():

@@ -108,6 +108,14 @@ def test_single_patches_and_whole_attempts_teach_too(tiny, tmp_path):
         assert last["accuracy"] == 1.0
 
 
+def test_a_patch_spells_no_token_with_a_meaning():
+    tokenizer = make_tokenizer()
+    text = "".join(token for token in tokenizer.all_special_tokens)
+    row = patch_row(tokenizer, text, GOOD + text, Rules(4000, "refuse", "assistant", 5000), "x")
+    assert not set(row.ids[:-1].tolist()) & set(tokenizer.all_special_ids)
+    assert row.ids[-1] == tokenizer.eos_token_id
+
+
 def test_a_long_issue_loses_its_middle_and_a_patch_nothing():
     tokenizer = make_tokenizer()
     rules = Rules(120, "refuse", "assistant", 5000)

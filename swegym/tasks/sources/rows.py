@@ -167,7 +167,7 @@ def _file(path: Path) -> Iterator[tuple[str, Any]]:
 def _parsed(text: str, place: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         return InputError(f"{place}: not valid JSON: {error}. Correct or remove it; was the file cut off?")
 
 
