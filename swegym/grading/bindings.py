@@ -166,12 +166,17 @@ class Scope:
             ):
                 pure.add(name)
         self.locals: dict[str, ast.Assign] = {}
+        self.aliases: dict[str, ast.expr] = {}  # other names, bound once, for what has one: a class, a tuple of such
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 name = node.targets[0].id
-                if stores.count(name) == 1 and name not in arguments and is_pure(node.value, frozenset(pure)):
+                if stores.count(name) != 1 or name in arguments:
+                    continue
+                if is_pure(node.value, frozenset(pure)):
                     pure.add(name)
                     self.locals[name] = node
+                elif isinstance(node.value, ast.Name | ast.Attribute | ast.Tuple):
+                    self.aliases[name] = node.value
         self.pure = frozenset(pure)
 
 

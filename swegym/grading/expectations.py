@@ -18,7 +18,7 @@ from typing import Literal, cast
 from swegym.grading import bindings, normalising, tolerances
 from swegym.grading.bindings import Function, Scope, is_pure
 
-Form = Literal["equal", "truth", "compare", "near", "raises", "call"]
+Form = Literal["equal", "truth", "compare", "near", "raises", "warns", "call"]
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -60,6 +60,7 @@ class Site:
     asked: ast.expr | None = None
     expected: ast.expr | None = None
     remake: Callable[[ast.expr], ast.stmt] | None = field(default=None, compare=False)
+    named: bool = False  # what a block waits for has a name there, which the test may look at
 
 
 def parse(source: bytes) -> ast.Module | None:
@@ -144,9 +145,9 @@ class _Rewriter(ast.NodeTransformer):
             if _is_contradictable(call):
                 site = Site(self._next(), "truth", "truth", None, None, functools.partial(_contradicted, call))
                 return self._statement(site) or node
-            if _is_raises(call):
+            if _awaits(call):
                 if len(call.args) >= 2:
-                    self._replace_raises(call, node, "value")
+                    self._replace_awaiting(call, node, "value")
             elif not self._in_raising and _may_assert(call) and (place := _told(call, self._scope.pure)):
                 expected = getattr(call, place[0])[place[1]]
                 again = functools.partial(_told_remake, call, place)
@@ -155,16 +156,19 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:
-        raising = [item for item in node.items if _is_raises(item.context_expr)]
-        for item in raising:
-            self._replace_raises(cast(ast.Call, item.context_expr), item, "context_expr")
-        before, self._in_raising = self._in_raising, self._in_raising or bool(raising)
+        awaiting = [item for item in node.items if _awaits(item.context_expr)]
+        for item in awaiting:
+            self._replace_awaiting(cast(ast.Call, item.context_expr), item, "context_expr")
+        raising = any(_awaits(item.context_expr) == "raises" for item in awaiting)
+        before, self._in_raising = self._in_raising, self._in_raising or raising
         self.generic_visit(node)
         self._in_raising = before
         return node
 
-    def _replace_raises(self, call: ast.Call, owner: ast.AST, place: str) -> None:
-        site = Site(self._next(), "raises", "raises", call, call.args[0] if call.args else None)
+    def _replace_awaiting(self, call: ast.Call, owner: ast.AST, place: str) -> None:
+        form = _awaits(call) or "raises"
+        named = isinstance(owner, ast.withitem) and owner.optional_vars is not None
+        site = Site(self._next(), form, form, call, call.args[0] if call.args else None, named=named)
         if site.expected is not None and (other := self._raising(site)) is not None:
             setattr(owner, place, other)
 
@@ -372,8 +376,11 @@ def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
     return other
 
 
-def _is_raises(call: ast.expr) -> bool:
+def _awaits(call: ast.expr) -> Literal["raises", "warns"] | None:
+    """Whether it is said by a call that an exception, or a warning, is expected."""
     if not isinstance(call, ast.Call):
-        return False
+        return None
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    return name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp")
+    if name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp"):
+        return "raises"
+    return "warns" if name in ("warns", "assertWarns", "assertWarnsRegex") else None

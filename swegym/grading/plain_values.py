@@ -18,7 +18,7 @@ import operator
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from swegym.grading import tolerances
@@ -83,6 +83,8 @@ def _value(node: Any) -> Any:
         names, message, *noted = content
         texts = [str(text)[:_MESSAGE] for text in (message, *noted)]
         return Raised(tuple(str(name) for name in names), texts[0], texts[-1])
+    if kind == "warned":
+        return Warned(tuple(_value(["raised", one]) for one in content))
     if kind == "keyed":
         return _value(content)
     if kind in _DATES:
@@ -139,6 +141,12 @@ class Raised(NamedTuple):
     noted: str = ""
 
 
+class Warned(NamedTuple):
+    """The warnings of a block, as if they were raised."""
+
+    all: tuple[Raised, ...]
+
+
 def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
     """Whether an answer may be right. `check` is a seal's: form, operator, literal; `reference` the reference fix's."""
     if answer is OPAQUE:
@@ -147,6 +155,8 @@ def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
     try:
         if isinstance(answer, Raised) or form == "raises":
             return isinstance(answer, Raised) and form == "raises" and _raised(check, answer, reference)
+        if isinstance(answer, Warned) or form == "warns":
+            return isinstance(answer, Warned) and form == "warns" and _warned(check, answer, reference)
         if form == "near":
             return _near(answer, reference, *tolerances.allowed(sign))
         if form == "compare":
@@ -167,11 +177,34 @@ def _raised(check: Mapping[str, Any], answer: Raised, reference: Any) -> bool:
     names = answer.names
     known = frozenset(reference.names) if isinstance(reference, Raised) else frozenset(names)
     wanted = {f"builtins.{name}" if f"builtins.{name}" in known else name for name in check["names"]}
-    said = {*names, *(name.rpartition(".")[2] for name in names)}
+    if check.get("by_row"):  # the names of other rows are none of this one's
+        wanted &= _said(known)
+    said = _said(names)
     if not said & wanted or _too_many_kinds(names) or len(names) > len(known) + _OWN_CLASSES:
         return False
-    pattern = check.get("match")
-    return pattern is None or _matches(pattern, answer.message) or _matches(pattern, answer.noted)
+    patterns = check.get("match")
+    if isinstance(patterns, list) and isinstance(reference, Raised):
+        patterns = [pattern for pattern in patterns if _is_found(pattern, reference)]
+    elif patterns is None or isinstance(patterns, str):
+        return patterns is None or _is_found(patterns, answer)
+    return any(_is_found(pattern, answer) for pattern in patterns)
+
+
+def _is_found(pattern: str, raised: Raised) -> bool:
+    return _matches(pattern, raised.message) or _matches(pattern, raised.noted)
+
+
+def _said(names: Iterable[str]) -> set[str]:
+    """Names with and without what is in front of them."""
+    return {part for name in names for part in (name, name.rpartition(".")[2])}
+
+
+def _warned(check: Mapping[str, Any], answer: Warned, reference: Any) -> bool:
+    """Whether one of the warnings is as the test wants one. One of every kind satisfies whatever a test names."""
+    right = [one for one in reference.all if _raised(check, one, one)] if isinstance(reference, Warned) else []
+    if not right or _too_many_kinds(tuple(name for one in answer.all for name in one.names)):
+        return False
+    return any(_raised(check, one, right[0]) for one in answer.all)
 
 
 @functools.lru_cache(maxsize=256)

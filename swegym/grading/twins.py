@@ -33,6 +33,10 @@ _FINE = 0.01  # of the first digit of a number
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
+_OTHER_WARNINGS = (
+    *("SyntaxWarning", "ImportWarning", "BytesWarning", "UnicodeWarning", "ResourceWarning"),
+    "PendingDeprecationWarning",
+)
 
 
 def twinned_sites(
@@ -62,7 +66,7 @@ def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
     """The numbers of the twins that can be made at a site."""
     if site.form == "truth":
         return [1] if site.remake is not None else []
-    if site.form == "raises":
+    if site.form in ("raises", "warns"):
         return list(range(1, STEPS + 1)) if site.expected is not None else []
     if site.remake is None or site.expected is None:
         return []
@@ -120,7 +124,8 @@ def variant(
             return None
         call = copy.deepcopy(site.asked)
         assert isinstance(call, ast.Call)
-        call.args[0] = ast.Name(_OTHER_EXCEPTIONS[step - 1], ast.Load())
+        others = _OTHER_WARNINGS if site.form == "warns" else _OTHER_EXCEPTIONS
+        call.args[0] = ast.Name(others[step - 1], ast.Load())
         return call
 
     expectations.rewrite(tree, other, statement, raising)
