@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from swegym.grading import bindings, normalising, tolerances
+from swegym.grading import bindings, changes, normalising, tolerances
 from swegym.grading.bindings import Function, Scope, is_pure
 
 Form = Literal["equal", "truth", "compare", "near", "raises", "warns", "call"]
@@ -82,6 +82,7 @@ def _parsed(source: bytes) -> bytes | None:
         normalising.Split().visit(function)
         tolerances.with_numbers(function, constants)
         bindings.name_rebindings(function)
+    tree.words = changes.vocabulary(tree)  # type: ignore[attr-defined]
     return pickle.dumps(tree)
 
 

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swegym.grading import _questions, asking, choices, expectations, inquiries, plain_values, replay, seals, twins
+from swegym.grading import (
+    _questions,
+    asking,
+    changes,
+    choices,
+    expectations,
+    inquiries,
+    plain_values,
+    replay,
+    seals,
+    twins,
+)
 from swegym.grading.plain_values import OPAQUE, Raised, agrees, decode
 from swegym.grading.pytest_run import TestReport
 from swegym.grading.reference import Question
@@ -355,9 +366,9 @@ def test_in_each_of_several_spots_no_value_is_shown_more_often_than_others():
         assert len(set(Counter(copy[site] for copy in copies).values())) == 1
 
 
-@given(st.text(max_size=12), st.integers(1, twins.STEPS))
+@given(st.text(max_size=12), st.integers(1, changes.STEPS))
 def test_changed_texts_are_other_texts_of_the_same_look(text, step):
-    other = twins.changed(ast.Constant(text), step)
+    other = changes.changed(ast.Constant(text), step)
     assert other is None or ast.literal_eval(other) != text
     if text and text[0].isascii() and text.isalnum() and len(text) == 1:
         assert ast.literal_eval(other).islower() == text.islower()
