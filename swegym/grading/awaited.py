@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from swegym.grading.bindings import Scope
+from swegym.grading.expectations import called
 
 Names = Mapping[str, ast.expr]
 _MOST_ROWS = 200
@@ -24,7 +25,7 @@ def check_of(call: ast.Call, expected: ast.expr, form: str, scope: Scope) -> dic
     if any(keyword.arg is None for keyword in call.keywords):
         return None
     patterns = [keyword.value for keyword in call.keywords if keyword.arg == "match"]
-    if _called(call).endswith(("Regex", "Regexp")):
+    if called(call).endswith(("Regex", "Regexp")):
         patterns = call.args[1:2]
     rows = list(_rows([expected, *patterns], scope))
     names = [_names(expected, row) for row in rows]
@@ -38,10 +39,6 @@ def check_of(call: ast.Call, expected: ast.expr, form: str, scope: Scope) -> dic
     if texts:
         check["match"] = texts[0] if len(rows) == 1 else list(dict.fromkeys(texts))
     return check
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _rows(nodes: list[ast.expr], scope: Scope) -> Iterator[Names]:

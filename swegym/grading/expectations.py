@@ -43,6 +43,7 @@ _UNITTEST = {
 # a mock's that are told nothing: the one that says the contrary
 _MOCKS = {"assert_called": "assert_not_called", "assert_called_once": "assert_not_called"}
 _MOCKS |= {"assert_not_called": "assert_called"}
+_DEPRECATIONS = ast.parse("(DeprecationWarning, PendingDeprecationWarning, FutureWarning)", mode="eval").body
 _ASSERTING = ("assert", "check", "expect", "verify")  # in the names of methods
 
 
@@ -169,7 +170,8 @@ class _Rewriter(ast.NodeTransformer):
     def _replace_awaiting(self, call: ast.Call, owner: ast.AST, place: str) -> None:
         form = _awaits(call) or "raises"
         named = isinstance(owner, ast.withitem) and owner.optional_vars is not None
-        site = Site(self._next(), form, form, call, call.args[0] if call.args else None, named=named)
+        expected = call.args[0] if call.args else _DEPRECATIONS if called(call) == "deprecated_call" else None
+        site = Site(self._next(), form, form, call, expected, named=named)
         if site.expected is not None and (other := self._raising(site)) is not None:
             setattr(owner, place, other)
 
@@ -344,7 +346,7 @@ def _approximate(node: ast.expr, pure: frozenset[str]) -> tuple[ast.expr, str] |
     """The expected value inside `pytest.approx(expected, ...)`, and the operator of its tolerances."""
     if not isinstance(node, ast.Call) or not node.args or not is_pure(node.args[0], pure):
         return None
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    name = called(node)
     sign = tolerances.of_approx(node) if name == "approx" else None
     return None if sign is None else (node.args[0], sign)
 
@@ -381,7 +383,12 @@ def _awaits(call: ast.expr) -> Literal["raises", "warns"] | None:
     """Whether it is said by a call that an exception, or a warning, is expected."""
     if not isinstance(call, ast.Call):
         return None
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    name = called(call)
     if name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp"):
         return "raises"
-    return "warns" if name in ("warns", "assertWarns", "assertWarnsRegex") else None
+    return "warns" if name in ("warns", "deprecated_call", "assertWarns", "assertWarnsRegex") else None
+
+
+def called(call: ast.Call) -> str:
+    """The last part of the name of what is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")

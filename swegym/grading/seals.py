@@ -106,7 +106,7 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
         if site.form == "warns":
             return _call(WARNS, site.number, [])
         keywords = [keyword for keyword in call.keywords if keyword.arg not in ("match", "message", "msg")]
-        skipped = 2 if "Regex" in _called(call) else 1
+        skipped = 2 if "Regex" in expectations.called(call) else 1
         return _call(RAISES, site.number, call.args[skipped:], keywords)
 
     expectations.rewrite(tree, function, statement, raising)
@@ -136,10 +136,6 @@ def inner_sites(tree: ast.Module, function: Function) -> set[int]:
 
 def _call(name: str, number: int, arguments: list[ast.expr], keywords: list[ast.keyword] | None = None) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), [ast.Constant(number), *arguments], keywords or [])
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _check(site: Site, scope: Scope) -> dict[str, Any] | None:
@@ -188,7 +184,7 @@ def _awaiting_check(site: Site, scope: Scope) -> dict[str, Any] | None:
     call = site.asked
     if not isinstance(call, ast.Call) or site.expected is None:
         return None
-    if site.form == "warns" and (site.named or len(call.args) > (2 if "Regex" in _called(call) else 1)):
+    if site.form == "warns" and (site.named or len(call.args) > (2 if "Regex" in expectations.called(call) else 1)):
         return None
     return awaited.check_of(call, site.expected, site.form, scope)
 

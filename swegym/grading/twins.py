@@ -64,7 +64,7 @@ def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
     if site.form == "truth":
         return [1] if site.remake is not None else []
     if site.form in ("raises", "warns"):
-        return list(range(1, STEPS + 1)) if site.expected is not None else []
+        return list(range(1, STEPS + 1)) if isinstance(site.asked, ast.Call) and site.asked.args else []
     if site.remake is None or site.expected is None:
         return []
     scope = Scope(tree, function)

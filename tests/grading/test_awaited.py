@@ -53,6 +53,8 @@ def test_warning(shop):
     with pytest.warns(UserWarning) as caught:
         advise(2)
     assert len(caught) == 1
+    with pytest.deprecated_call():
+        advise(3)
 """
 
 
@@ -102,6 +104,7 @@ def test_one_of_the_warnings_of_a_block_is_the_right_one(sealed):
     text, checks = sealed
     assert "with _swegym_warns(0):\n        advise(1)" in text and "warns(UserWarning) as caught" in text
     check = checks["test_warning"][0]
+    assert "FutureWarning" in checks["test_warning"][5]["names"]
 
     def warned(*kinds):
         names = [["builtins." + name for name in (kind, "Warning", "Exception")] for kind, _ in kinds]

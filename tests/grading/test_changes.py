@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from swegym.grading import changes, expectations, seals, twins
+from swegym.grading import bindings, changes, expectations, seals, twins
 from swegym.grading.changes import FINE, OFFSETS, changed, steps_for
 
 WORDS = ("adult", "child", "family", "tickets", "two", "children", "Adult", "senior")
@@ -78,3 +78,26 @@ def test_words_are_exchanged_only_where_nothing_else_can_be_meant():
     copied = ast.unparse(twins.variant(tree, function, {0: 1}, "test_other"))
     line = next(line for line in copied.splitlines() if "assert_called_once_with" in line)
     assert set(ast.literal_eval(line.partition("with(")[2][:-1]).split()) <= {*changes.words_of(tree), "for"}
+
+
+MOCKS = b"""
+from unittest import mock
+from unittest.mock import call
+
+
+def test_calls():
+    sender = mock.Mock()
+    sender.assert_has_calls([call("one", 2), mock.call("two")])
+    assert sender.mock_calls == [mock.call.send("three")]
+    assert sender.made(1) == sender.made(2) == 30
+"""
+
+
+def test_calls_of_a_mock_are_what_it_is_compared_with_and_a_chain_says_the_same_of_each():
+    tree = expectations.parse(MOCKS)
+    function = dict(expectations.test_functions(tree))["test_calls"]
+    found = expectations.sites(tree, function)
+    assert [site.form for site in found] == ["call", "equal", "equal", "equal"]
+    assert [ast.unparse(site.asked) for site in found[2:]] == ["sender.made(1)", "sender.made(2)"]
+    assert [len(twins.steps_of(tree, function, site)) for site in found] == [6, 6, 9, 9]
+    assert "sender" not in bindings.Scope(tree, function).pure
