@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import builtins
+import cmath
 import datetime
 import decimal
 import fractions
 import functools
 import json
-import math
 import operator
 import re
 import subprocess
@@ -30,6 +30,7 @@ _OWN_CLASSES = 6  # of an exception, beyond those that the reference fix's has
 _MESSAGE = 4_000  # characters of an exception's text
 _DATES: Mapping[str, Any] = {kind.__name__: kind for kind in (datetime.datetime, datetime.date, datetime.time)}
 _EXACT = (int, decimal.Decimal, fractions.Fraction, datetime.timedelta, *_DATES.values())
+_NUMBERS = (int, float, complex, decimal.Decimal, fractions.Fraction)
 _SEARCH = "import json, re, sys; sys.exit(not re.search(*json.load(sys.stdin)))"
 _SEARCHING = 5.0  # seconds for one text: a pattern of several repetitions can take hours to fail
 
@@ -241,6 +242,6 @@ def _near(answer: Any, reference: Any, relative: float, absolute: float) -> bool
         return set(answer) == set(reference) and all(
             _near(answer[key], reference[key], relative, absolute) for key in reference
         )
-    if isinstance(reference, int | float) and isinstance(answer, int | float):
-        return math.isclose(answer, reference, rel_tol=relative, abs_tol=absolute) or answer == reference
+    if isinstance(reference, _NUMBERS) and isinstance(answer, _NUMBERS) and answer != reference:
+        return cmath.isclose(complex(answer), complex(reference), rel_tol=relative, abs_tol=absolute)
     return bool(answer == reference)
