@@ -244,6 +244,7 @@ class Raises:
 
     def __init__(self, questions: Questions, number: int, pytest: Any) -> None:
         self._questions, self._number = questions, number
+        self._line = sys._getframe(2).f_lineno  # of the block
         self._inner = pytest.raises(BaseException)
         self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception)
         self._caught: Any = None
@@ -266,7 +267,8 @@ class Raises:
             texts = [str(value)[:4_000], noted(value)[:4_000]]
         except Exception:
             texts = ["", ""]
-        self._questions._answer(self._number, json.dumps(["raised", [self._questions.names_of(kind), *texts]]))
+        names, line = self._questions.names_of(kind), 0 if trace is None else trace.tb_lineno - self._line
+        self._questions._answer(self._number, json.dumps(["raised", [names, *texts, line]]))
         return self._inner.__exit__(kind, value, trace)
 
 

@@ -9,16 +9,19 @@ Left as they are: blocks of more lines, and those whose exception the test looks
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any, TypeGuard
+
+from swegym.grading import expectations
 
 ASK, RAISES, WARNS = "_swegym_ask", "_swegym_raises", "_swegym_warns"
 _LINES = 3  # of a block, as far as there are plain ones
 
 
-def make_alike(function: ast.AST) -> None:
-    """Put the questions of a sealed test into such blocks, in place."""
+def make_alike(function: ast.AST) -> dict[int, int]:
+    """Put the questions of a sealed test into such blocks, in place; question -> the lines taken in before it."""
     _Alike().generic_visit(function)
-    _fill(function)
+    return dict(_fill(function))
 
 
 def is_call(node: ast.expr, name: str) -> TypeGuard[ast.Call]:
@@ -67,21 +70,24 @@ def _questioned(number: ast.expr, asked: ast.stmt) -> ast.With:
     return ast.With([ast.withitem(ast.Call(ast.Name(RAISES, ast.Load()), [number], []))], [asked])
 
 
-def _fill(node: Any) -> None:
-    """Take plain lines into the blocks behind them, in all bodies of a node."""
+def _fill(node: Any) -> Iterator[tuple[int, int]]:
+    """Take plain lines into the blocks behind them, in all bodies of a node; (question, lines) of each."""
     handled = isinstance(node, ast.Try | ast.TryStar) and node.handlers
     for name in ("handlers", "orelse", "finalbody") if handled else ("handlers", "body", "orelse", "finalbody"):
         body: list[Any] = found if isinstance(found := getattr(node, name, None), list) else []
         for place, statement in enumerate(body):
             block = _block(statement)
             if block is None:
-                _fill(statement)
+                yield from _fill(statement)
                 continue
             at = place
             while at and len(block.body) < _LINES and _is_plain(body[at - 1]):
                 at -= 1
                 block.body.insert(0, body[at])
                 body[at] = ast.Pass()
+            call = block.items[0].context_expr
+            if at < place and isinstance(call, ast.Call) and isinstance(call.args[0], ast.Constant):
+                yield int(str(call.args[0].value)), place - at
         body[:] = [one for one in body if not isinstance(one, ast.Pass)] or body[:1]
 
 
@@ -95,8 +101,10 @@ def _block(node: ast.stmt) -> ast.With | None:
 
 
 def _is_plain(node: ast.stmt) -> bool:
-    """A line that binds or calls something, and asks nothing."""
+    """A line that binds or calls something, and neither asks nor asserts: in a block that would hold its failure."""
     if not isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) or isinstance(node.value, ast.Constant):
+        return False
+    if isinstance(node, ast.Expr) and (not isinstance(node.value, ast.Call) or expectations.may_assert(node.value)):
         return False
     parts = list(ast.walk(node))
     asking = any(isinstance(part, ast.Name) and part.id in (ASK, RAISES, WARNS) for part in parts)

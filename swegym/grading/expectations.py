@@ -150,7 +150,7 @@ class _Rewriter(ast.NodeTransformer):
             if _awaits(call):
                 if len(call.args) >= 2:
                     self._replace_awaiting(call, node, "value")
-            elif not self._in_raising and _may_assert(call) and (place := _told(call, self._scope.pure)):
+            elif not self._in_raising and may_assert(call) and (place := _told(call, self._scope.pure)):
                 expected = getattr(call, place[0])[place[1]]
                 again = functools.partial(_told_remake, call, place)
                 expected = expected.value if isinstance(expected, ast.keyword) else expected
@@ -198,7 +198,7 @@ class _Rewriter(ast.NodeTransformer):
         return None
 
 
-def _may_assert(call: ast.Call) -> bool:
+def may_assert(call: ast.Call) -> bool:
     """A function of that file or another, a method of the test's class, or what is called as if it asserted."""
     if not isinstance(call.func, ast.Attribute):
         return isinstance(call.func, ast.Name)

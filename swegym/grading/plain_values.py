@@ -81,9 +81,9 @@ def _value(node: Any) -> Any:
         values = [_value(item) for item in content]
         return values if kind == "list" else tuple(values) if kind == "tuple" else frozenset(values)
     if kind == "raised":
-        names, message, *noted = content
-        texts = [str(text)[:_MESSAGE] for text in (message, *noted)]
-        return Raised(tuple(str(name) for name in names), texts[0], texts[-1])
+        names, message, *more = content
+        noted, line = (*more, message, 0)[0], int((*more, 0, 0)[1])
+        return Raised(tuple(str(name) for name in names), str(message)[:_MESSAGE], str(noted)[:_MESSAGE], line)
     if kind == "warned":
         return Warned(tuple(_value(["raised", one]) for one in content))
     if kind == "keyed":
@@ -135,11 +135,15 @@ def finds_keys_itself(text: str) -> bool:
 
 
 class Raised(NamedTuple):
-    """An exception: the names of its classes, the nearest first, its text, and the text with its notes."""
+    """An exception: the names of its classes, the nearest first, its text, and the text with its notes.
+
+    `line` of the block that it comes from, from 1 on; 0 where that is not known.
+    """
 
     names: tuple[str, ...]
     message: str
     noted: str = ""
+    line: int = 0
 
 
 class Warned(NamedTuple):
@@ -181,6 +185,8 @@ def _raised(check: Mapping[str, Any], answer: Raised, reference: Any) -> bool:
     if check.get("by_row"):  # the names of other rows are none of this one's
         wanted &= _said(known)
     said = _said(names)
+    if 0 < answer.line <= check.get("before", 0):
+        return False  # lines that were taken into the block raise nothing
     if not said & wanted or _too_many_kinds(names) or len(names) > len(known) + _OWN_CLASSES:
         return False
     patterns = check.get("match")

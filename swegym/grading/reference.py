@@ -24,7 +24,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 17
+FORMAT = 18
 _EXTRAS = ("_evidence", "_questions")
 PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 
@@ -75,7 +75,9 @@ class Reference:
             "replay": sum(bool(question.calls) for question in found),
             "twins": sum(bool(question.twins) for question in found),
             "tells": sum(question.tells for question in found),
-            "one bit": sum(not question.tells and sum(map(len, question.twins.values())) <= 1 for question in found),
+            "one bit": sum(
+                not question.tells and max(map(len, question.twins.values()), default=0) < 2 for question in found
+            ),
             "none": len(tests) - sum(question.covered for question in found),
         }
 

@@ -114,7 +114,9 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
         if len(function.body) > 1 and ast.get_docstring(function) is not None:
             del function.body[0]  # it may say what is expected
         _drop_unused(function, scope, awaited_names)
-        blocks.make_alike(function)
+        for number, lines in blocks.make_alike(function).items():
+            if checks[number]["form"] == "raises":
+                checks[number]["before"] = lines
         ast.fix_missing_locations(function)
     return checks
 

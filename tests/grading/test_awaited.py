@@ -47,6 +47,14 @@ def test_lines():
     assert caught.value.code == 3
 
 
+def test_block(shop):
+    found = shop.find("h")
+    with pytest.raises(Refused):
+        found.sell()
+    shop.check(3)
+    assert shop.name == "there"
+
+
 def test_warning(shop):
     with pytest.warns(UserWarning, match="ask"):
         advise(1)
@@ -98,6 +106,19 @@ def test_lines_before_a_question_stand_in_its_block_whatever_it_asks(sealed):
     assert "raises(1):\n        found = shop.find('e')\n        _swegym_ask(1, found.sell())" in lines
     assert "raises(2):\n        _swegym_ask(2, _swegym_ask(3, not not shop.find('f')))" in lines
     assert "raises(4) as caught:\n        shop.find('g')" in lines
+
+
+def test_a_line_that_was_taken_into_a_block_raises_nothing_that_is_expected(sealed):
+    check = sealed[1]["test_block"][0]
+    assert check["before"] == 1 and "before" not in sealed[1]["test_lines"][1]
+
+    def at(line):
+        return decode(json.dumps(["raised", [["shop.Refused"], "text", "text and notes", line]]))
+
+    assert at(2) == (("shop.Refused",), "text", "text and notes", 2)
+    assert [agrees(check, at(line), at(2)) for line in (0, 1, 2)] == [True, False, True]
+    text = sealed[0].partition("def test_block")[2]
+    assert "    shop.check(3)\n    with _swegym_raises(2):\n        _swegym_ask(2, shop.name)" in text
 
 
 def test_one_of_the_warnings_of_a_block_is_the_right_one(sealed):
