@@ -163,7 +163,9 @@ def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
         if isinstance(answer, Warned) or form == "warns":
             return isinstance(answer, Warned) and form == "warns" and _warned(check, answer, reference)
         if form == "near":
-            return _near(answer, reference, *tolerances.allowed(sign))
+            if "literal" in check:
+                return _near(answer, decode(check["literal"]), *tolerances.allowed(sign))
+            return _near(answer, reference, *(2 * far for far in tolerances.allowed(sign)))
         if form == "compare":
             return bool(_COMPARE[sign](answer, decode(check["literal"])))
         if sign == "is":

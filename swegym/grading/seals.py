@@ -147,6 +147,8 @@ def _check(site: Site, scope: Scope) -> dict[str, Any] | None:
             return None
         literal = literal_of(site.expected, scope)
         return None if literal is None else {"form": "compare", "operator": site.operator, "literal": literal}
+    if site.form == "near" and site.expected is not None and (literal := literal_of(site.expected, scope)) is not None:
+        return {"form": "near", "operator": site.operator, "literal": literal}
     return {"form": site.form, "operator": site.operator}
 
 
