@@ -20,10 +20,12 @@ import json
 import sys
 import time
 import types
+import warnings
 from typing import Any
 
 LARGEST = 200_000  # characters of one answer
 MOST_ANSWERS = 500  # of one question in one test
+MOST_WARNINGS = 50  # of one block
 DEEPEST = 12
 ORDINARY = (collections.OrderedDict, collections.Counter)
 PLAIN = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
@@ -110,7 +112,8 @@ def content_of(value: Any) -> Any:
 def install(pytest: Any, job: dict[str, Any], send: Any) -> Any:
     questions = Questions(pytest, job, send)
     module = types.ModuleType("_swegym_questions")
-    module.ask, module.raises = questions.ask, questions.raises  # type: ignore[attr-defined]
+    for name in ("ask", "raises", "warns"):
+        setattr(module, name, getattr(questions, name))
     sys.modules["_swegym_questions"] = module
     return questions
 
@@ -216,12 +219,36 @@ class Questions:
             call[0](*call[1:], **keywords)
         return caught
 
+    def warns(self, number: int) -> Any:
+        return Warns(self, number)
+
+
+class Warns:
+    """As pytest.warns without a type, for a block that need not warn: all warnings in it are the answer."""
+
+    def __init__(self, questions: Questions, number: int) -> None:
+        self._questions, self._number = questions, number
+        self._inner = warnings.catch_warnings(record=True)
+        self._caught: Any = None
+
+    def __enter__(self) -> None:
+        self._caught = self._inner.__enter__()
+        warnings.simplefilter("always")
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        self._inner.__exit__(kind, value, trace)
+        if kind is None:
+            caught = list(self._caught)[:MOST_WARNINGS]
+            said = [[self._questions.names_of(one.category), str(one.message)[:4_000]] for one in caught]
+            self._questions._answer(self._number, json.dumps(["warned", said]))
+
 
 class Raises:
     """A block of a sealed test. Nothing in there says whether an exception is expected of it."""
 
     def __init__(self, questions: Questions, number: int, pytest: Any) -> None:
         self._questions, self._number = questions, number
+        self._line = sys._getframe(2).f_lineno  # of the block
         self._inner = pytest.raises(BaseException)
         self._outcomes = (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception)
         self._caught: Any = None
@@ -244,7 +271,8 @@ class Raises:
             texts = [str(value)[:4_000], noted(value)[:4_000]]
         except Exception:
             texts = ["", ""]
-        self._questions._answer(self._number, json.dumps(["raised", [self._questions.names_of(kind), *texts]]))
+        names, line = self._questions.names_of(kind), 0 if trace is None else trace.tb_lineno - self._line
+        self._questions._answer(self._number, json.dumps(["raised", [names, *texts, line]]))
         return self._inner.__exit__(kind, value, trace)
 
 

@@ -38,7 +38,7 @@ from typing import Any, NoReturn
 HEAD, TAIL = 8_000, 56_000  # bytes kept of what the tests print
 LONGEST_LINE = 1 << 20
 MOST_BYTES = 256 << 20  # of reports; more than that is not a test suite
-MOST_TESTS = 200_000
+MOST_TESTS, MOST_NAMES = 200_000, 24 << 20  # characters of their names, where any is kept
 MOST_BROKEN = 50
 FACTS = ("answer", "evidence", "failed", "key", "read", "seconds")  # what extras send
 MOST_FACTS, MOST_FACT_BYTES = 50_000, 24 << 20
@@ -79,7 +79,7 @@ class Reports:
         self.phases: dict[str, list[tuple[str, str]]] = {}
         self.broken: list[str] = []
         self.facts: list[tuple[str, str, str, str]] = []
-        self._fact_bytes = 0
+        self._fact_bytes = self._name_size = 0
         self.ended = False
         self._rest, self._bytes = b"", 0
 
@@ -109,7 +109,10 @@ class Reports:
         """Whether to keep what is said of this test: the result stays small whatever names are made up in there."""
         if self._expected is not None:
             return name in self._expected
-        return name in self.phases or len(self.phases) < MOST_TESTS
+        if name in self.phases:
+            return True
+        self._name_size += len(name)
+        return len(self.phases) < MOST_TESTS and self._name_size < MOST_NAMES
 
     def statuses(self) -> dict[str, str]:
         found = {name: status(phases) for name, phases in self.phases.items()}

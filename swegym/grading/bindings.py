@@ -22,6 +22,7 @@ _BUILTINS = frozenset(
 _BY_NAME = frozenset({"locals", "vars", "eval", "exec"})  # what reads a test's names by their texts
 _NAMING = ("name", "asname", "rest")  # fields of statements and patterns that bind a name without an ast.Name
 
+_MOCKS = ("mock", "unittest.mock")
 _LIBRARY = frozenset({"datetime", "decimal", "fractions", "collections", "textwrap", "math", "string", "itertools"})
 
 
@@ -74,13 +75,22 @@ def module_constants(tree: ast.Module) -> dict[str, ast.expr]:
 
 
 def library_names(tree: ast.Module) -> frozenset[str]:
-    """Names that the file imports from those modules of the standard library whose values are plain."""
+    """Names that the file imports from those modules of the standard library whose values are plain.
+
+    Of mocks these are the calls that a test compares with (`call(1)`, `mock.call(1)`).
+    """
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.asname or alias.name for alias in node.names if alias.name in _LIBRARY}
-        elif isinstance(node, ast.ImportFrom) and node.module in _LIBRARY and not node.level:
-            names |= {alias.asname or alias.name for alias in node.names}
+            names |= {f"{alias.asname or alias.name}.call" for alias in node.names if alias.name in _MOCKS}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            called = {alias.name: alias.asname or alias.name for alias in node.names}
+            names |= set(called.values()) if node.module in _LIBRARY else set()
+            if node.module in _MOCKS and "call" in called:
+                names.add(called["call"])
+            if node.module == "unittest" and "mock" in called:
+                names.add(f"{called['mock']}.call")
     return frozenset(names)
 
 
@@ -121,8 +131,13 @@ def parametrised(decorator: ast.expr) -> tuple[str, ...]:
 
 def is_pure(node: ast.expr, names: frozenset[str]) -> bool:
     """Whether an expression can be read without the code under test; `names` can."""
+    calls = {
+        id(inner.value)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Attribute) and inner.attr == "call" and ast.unparse(inner) in names
+    }
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load) and id(inner) not in calls:
             if inner.id not in names and inner.id not in _BUILTINS and not _bound_inside(node, inner.id):
                 return False
         elif isinstance(inner, ast.Await | ast.Yield | ast.YieldFrom | ast.Lambda | ast.NamedExpr):
@@ -166,12 +181,17 @@ class Scope:
             ):
                 pure.add(name)
         self.locals: dict[str, ast.Assign] = {}
+        self.aliases: dict[str, ast.expr] = {}  # other names, bound once, for what has one: a class, a tuple of such
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 name = node.targets[0].id
-                if stores.count(name) == 1 and name not in arguments and is_pure(node.value, frozenset(pure)):
+                if stores.count(name) != 1 or name in arguments:
+                    continue
+                if is_pure(node.value, frozenset(pure)):
                     pure.add(name)
                     self.locals[name] = node
+                elif isinstance(node.value, ast.Name | ast.Attribute | ast.Tuple):
+                    self.aliases[name] = node.value
         self.pure = frozenset(pure)
 
 

@@ -17,7 +17,7 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from swegym.grading.twins import STEPS, changed, fine_step
+from swegym.grading.changes import STEPS, changed, fine_step
 
 SHOWN = 16
 _SHOWN_OF_LONG, _LONG = 4, 4_000  # characters of a literal of which fewer are shown

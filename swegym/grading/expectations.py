@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from swegym.grading import bindings, normalising, tolerances
+from swegym.grading import bindings, changes, normalising, tolerances
 from swegym.grading.bindings import Function, Scope, is_pure
 
-Form = Literal["equal", "truth", "compare", "near", "raises", "call"]
+Form = Literal["equal", "truth", "compare", "near", "raises", "warns", "call"]
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -43,6 +43,7 @@ _UNITTEST = {
 # a mock's that are told nothing: the one that says the contrary
 _MOCKS = {"assert_called": "assert_not_called", "assert_called_once": "assert_not_called"}
 _MOCKS |= {"assert_not_called": "assert_called"}
+_DEPRECATIONS = ast.parse("(DeprecationWarning, PendingDeprecationWarning, FutureWarning)", mode="eval").body
 _ASSERTING = ("assert", "check", "expect", "verify")  # in the names of methods
 
 
@@ -60,6 +61,7 @@ class Site:
     asked: ast.expr | None = None
     expected: ast.expr | None = None
     remake: Callable[[ast.expr], ast.stmt] | None = field(default=None, compare=False)
+    named: bool = False  # what a block waits for has a name there, which the test may look at
 
 
 def parse(source: bytes) -> ast.Module | None:
@@ -81,6 +83,7 @@ def _parsed(source: bytes) -> bytes | None:
         normalising.Split().visit(function)
         tolerances.with_numbers(function, constants)
         bindings.name_rebindings(function)
+    tree.words = changes.vocabulary(tree)  # type: ignore[attr-defined]
     return pickle.dumps(tree)
 
 
@@ -144,10 +147,10 @@ class _Rewriter(ast.NodeTransformer):
             if _is_contradictable(call):
                 site = Site(self._next(), "truth", "truth", None, None, functools.partial(_contradicted, call))
                 return self._statement(site) or node
-            if _is_raises(call):
+            if _awaits(call):
                 if len(call.args) >= 2:
-                    self._replace_raises(call, node, "value")
-            elif not self._in_raising and _may_assert(call) and (place := _told(call, self._scope.pure)):
+                    self._replace_awaiting(call, node, "value")
+            elif not self._in_raising and may_assert(call) and (place := _told(call, self._scope.pure)):
                 expected = getattr(call, place[0])[place[1]]
                 again = functools.partial(_told_remake, call, place)
                 expected = expected.value if isinstance(expected, ast.keyword) else expected
@@ -155,16 +158,20 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:
-        raising = [item for item in node.items if _is_raises(item.context_expr)]
-        for item in raising:
-            self._replace_raises(cast(ast.Call, item.context_expr), item, "context_expr")
-        before, self._in_raising = self._in_raising, self._in_raising or bool(raising)
+        awaiting = [item for item in node.items if _awaits(item.context_expr)]
+        for item in awaiting:
+            self._replace_awaiting(cast(ast.Call, item.context_expr), item, "context_expr")
+        raising = any(_awaits(item.context_expr) == "raises" for item in awaiting)
+        before, self._in_raising = self._in_raising, self._in_raising or raising
         self.generic_visit(node)
         self._in_raising = before
         return node
 
-    def _replace_raises(self, call: ast.Call, owner: ast.AST, place: str) -> None:
-        site = Site(self._next(), "raises", "raises", call, call.args[0] if call.args else None)
+    def _replace_awaiting(self, call: ast.Call, owner: ast.AST, place: str) -> None:
+        form = _awaits(call) or "raises"
+        named = isinstance(owner, ast.withitem) and owner.optional_vars is not None
+        expected = call.args[0] if call.args else _DEPRECATIONS if called(call) == "deprecated_call" else None
+        site = Site(self._next(), form, form, call, expected, named=named)
         if site.expected is not None and (other := self._raising(site)) is not None:
             setattr(owner, place, other)
 
@@ -191,7 +198,7 @@ class _Rewriter(ast.NodeTransformer):
         return None
 
 
-def _may_assert(call: ast.Call) -> bool:
+def may_assert(call: ast.Call) -> bool:
     """A function of that file or another, a method of the test's class, or what is called as if it asserted."""
     if not isinstance(call.func, ast.Attribute):
         return isinstance(call.func, ast.Name)
@@ -339,7 +346,7 @@ def _approximate(node: ast.expr, pure: frozenset[str]) -> tuple[ast.expr, str] |
     """The expected value inside `pytest.approx(expected, ...)`, and the operator of its tolerances."""
     if not isinstance(node, ast.Call) or not node.args or not is_pure(node.args[0], pure):
         return None
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    name = called(node)
     sign = tolerances.of_approx(node) if name == "approx" else None
     return None if sign is None else (node.args[0], sign)
 
@@ -372,8 +379,16 @@ def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
     return other
 
 
-def _is_raises(call: ast.expr) -> bool:
+def _awaits(call: ast.expr) -> Literal["raises", "warns"] | None:
+    """Whether it is said by a call that an exception, or a warning, is expected."""
     if not isinstance(call, ast.Call):
-        return False
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    return name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp")
+        return None
+    name = called(call)
+    if name in ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp"):
+        return "raises"
+    return "warns" if name in ("warns", "deprecated_call", "assertWarns", "assertWarnsRegex") else None
+
+
+def called(call: ast.Call) -> str:
+    """The last part of the name of what is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")

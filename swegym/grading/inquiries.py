@@ -220,14 +220,20 @@ def _spread(tests: int) -> tuple[int, int]:
     return fitting[0] if fitting else SPREADS[-1]
 
 
-def choices_for(question: Question) -> dict[str, list[Choice]]:
-    """The sites whose answers can be put among choices, which they are equal to; each answer has its own."""
-    source = random.SystemRandom()
+def choices_for(question: Question, made: dict[str, Choice | None] | None = None) -> dict[str, list[Choice]]:
+    """The sites whose answers can be put among choices, which they are equal to; each answer has its own.
+
+    Answers that are the same have the same (`made`), or what stands among those of both would be the right one.
+    """
+    source, made = random.SystemRandom(), {} if made is None else made
     found = {}
     for number, check in question.seals.items():
         if (check["form"], check["operator"]) != ("equal", "=="):
             continue
-        choices = [among_neighbours(decode(answer), source) for answer in check["answers"]]
+        for answer in check["answers"]:
+            if answer not in made:
+                made[answer] = among_neighbours(decode(answer), source)
+        choices = [made[answer] for answer in check["answers"]]
         if None not in choices:
             found[number] = [choice for choice in choices if choice is not None]
     return found
@@ -238,7 +244,8 @@ def prepare_among(task: Task, questions: Iterable[Question]) -> Inquiry:
 
     Each answer has choices of its own, so that who knows one of a test's answers does not know the others by it.
     """
-    found = {question.key: choices_for(question) for question in questions}
+    made: dict[str, Choice | None] = {}
+    found = {question.key: choices_for(question, made) for question in questions}
     among = {key: sites for key, sites in found.items() if sites}
     asked = [question for question in questions if question.key in among]
     return replace(prepare(task, asked, ["seals"]), among=among)

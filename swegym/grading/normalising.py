@@ -10,12 +10,27 @@ from swegym.grading.bindings import Function
 
 
 class Split(ast.NodeTransformer):
-    """`assert a and b` as two."""
+    """`assert a and b` as two, and `assert a == b == 3`, which says the same of each."""
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
+        if isinstance(node.test, ast.Compare) and len(node.test.ops) > 1:
+            sides = [node.test.left, *node.test.comparators]
+            known = next((side for side in sides if _is_literal(side)), None)
+            if known is not None and all(isinstance(sign, ast.Eq) for sign in node.test.ops):
+                others = [side for side in sides if side is not known]
+                tests = [ast.Compare(side, [ast.Eq()], [copy.deepcopy(known)]) for side in others]
+                return [ast.copy_location(ast.Assert(test, None), node) for test in tests]
         if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
             return [ast.copy_location(ast.Assert(test, None), node) for test in node.test.values]
         return node
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:

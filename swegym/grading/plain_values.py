@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import base64
 import builtins
+import cmath
 import datetime
 import decimal
 import fractions
 import functools
 import json
-import math
 import operator
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from swegym.grading import tolerances
@@ -30,6 +30,7 @@ _OWN_CLASSES = 6  # of an exception, beyond those that the reference fix's has
 _MESSAGE = 4_000  # characters of an exception's text
 _DATES: Mapping[str, Any] = {kind.__name__: kind for kind in (datetime.datetime, datetime.date, datetime.time)}
 _EXACT = (int, decimal.Decimal, fractions.Fraction, datetime.timedelta, *_DATES.values())
+_NUMBERS = (int, float, complex, decimal.Decimal, fractions.Fraction)
 _SEARCH = "import json, re, sys; sys.exit(not re.search(*json.load(sys.stdin)))"
 _SEARCHING = 5.0  # seconds for one text: a pattern of several repetitions can take hours to fail
 
@@ -80,9 +81,11 @@ def _value(node: Any) -> Any:
         values = [_value(item) for item in content]
         return values if kind == "list" else tuple(values) if kind == "tuple" else frozenset(values)
     if kind == "raised":
-        names, message, *noted = content
-        texts = [str(text)[:_MESSAGE] for text in (message, *noted)]
-        return Raised(tuple(str(name) for name in names), texts[0], texts[-1])
+        names, message, *more = content
+        noted, line = (*more, message, 0)[0], int((*more, 0, 0)[1])
+        return Raised(tuple(str(name) for name in names), str(message)[:_MESSAGE], str(noted)[:_MESSAGE], line)
+    if kind == "warned":
+        return Warned(tuple(_value(["raised", one]) for one in content))
     if kind == "keyed":
         return _value(content)
     if kind in _DATES:
@@ -132,11 +135,21 @@ def finds_keys_itself(text: str) -> bool:
 
 
 class Raised(NamedTuple):
-    """An exception: the names of its classes, the nearest first, its text, and the text with its notes."""
+    """An exception: the names of its classes, the nearest first, its text, and the text with its notes.
+
+    `line` of the block that it comes from, from 1 on; 0 where that is not known.
+    """
 
     names: tuple[str, ...]
     message: str
     noted: str = ""
+    line: int = 0
+
+
+class Warned(NamedTuple):
+    """The warnings of a block, as if they were raised."""
+
+    all: tuple[Raised, ...]
 
 
 def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
@@ -147,8 +160,12 @@ def agrees(check: Mapping[str, Any], answer: Any, reference: Any) -> bool:
     try:
         if isinstance(answer, Raised) or form == "raises":
             return isinstance(answer, Raised) and form == "raises" and _raised(check, answer, reference)
+        if isinstance(answer, Warned) or form == "warns":
+            return isinstance(answer, Warned) and form == "warns" and _warned(check, answer, reference)
         if form == "near":
-            return _near(answer, reference, *tolerances.allowed(sign))
+            if "literal" in check:
+                return _near(answer, decode(check["literal"]), *tolerances.allowed(sign))
+            return _near(answer, reference, *(2 * far for far in tolerances.allowed(sign)))
         if form == "compare":
             return bool(_COMPARE[sign](answer, decode(check["literal"])))
         if sign == "is":
@@ -167,11 +184,36 @@ def _raised(check: Mapping[str, Any], answer: Raised, reference: Any) -> bool:
     names = answer.names
     known = frozenset(reference.names) if isinstance(reference, Raised) else frozenset(names)
     wanted = {f"builtins.{name}" if f"builtins.{name}" in known else name for name in check["names"]}
-    said = {*names, *(name.rpartition(".")[2] for name in names)}
+    if check.get("by_row"):  # the names of other rows are none of this one's
+        wanted &= _said(known)
+    said = _said(names)
+    if 0 < answer.line <= check.get("before", 0):
+        return False  # lines that were taken into the block raise nothing
     if not said & wanted or _too_many_kinds(names) or len(names) > len(known) + _OWN_CLASSES:
         return False
-    pattern = check.get("match")
-    return pattern is None or _matches(pattern, answer.message) or _matches(pattern, answer.noted)
+    patterns = check.get("match")
+    if isinstance(patterns, list) and isinstance(reference, Raised):
+        patterns = [pattern for pattern in patterns if _is_found(pattern, reference)]
+    elif patterns is None or isinstance(patterns, str):
+        return patterns is None or _is_found(patterns, answer)
+    return any(_is_found(pattern, answer) for pattern in patterns)
+
+
+def _is_found(pattern: str, raised: Raised) -> bool:
+    return _matches(pattern, raised.message) or _matches(pattern, raised.noted)
+
+
+def _said(names: Iterable[str]) -> set[str]:
+    """Names with and without what is in front of them."""
+    return {part for name in names for part in (name, name.rpartition(".")[2])}
+
+
+def _warned(check: Mapping[str, Any], answer: Warned, reference: Any) -> bool:
+    """Whether one of the warnings is as the test wants one. One of every kind satisfies whatever a test names."""
+    right = [one for one in reference.all if _raised(check, one, one)] if isinstance(reference, Warned) else []
+    if not right or _too_many_kinds(tuple(name for one in answer.all for name in one.names)):
+        return False
+    return any(_raised(check, one, right[0]) for one in answer.all)
 
 
 @functools.lru_cache(maxsize=256)
@@ -208,6 +250,6 @@ def _near(answer: Any, reference: Any, relative: float, absolute: float) -> bool
         return set(answer) == set(reference) and all(
             _near(answer[key], reference[key], relative, absolute) for key in reference
         )
-    if isinstance(reference, int | float) and isinstance(answer, int | float):
-        return math.isclose(answer, reference, rel_tol=relative, abs_tol=absolute) or answer == reference
+    if isinstance(reference, _NUMBERS) and isinstance(answer, _NUMBERS) and answer != reference:
+        return cmath.isclose(complex(answer), complex(reference), rel_tol=relative, abs_tol=absolute)
     return bool(answer == reference)

@@ -25,7 +25,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 15
+FORMAT = 20
 _EXTRAS = ("_evidence", "_questions")
 PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 
@@ -80,7 +80,7 @@ class Reference:
             "goldens": sum(bool(question.altered) for question in found),
             "tells": sum(question.tells for question in found),
             "one bit": sum(
-                not (question.tells or question.altered) and sum(map(len, question.twins.values())) <= 1
+                not (question.tells or question.altered) and max(map(len, question.twins.values()), default=0) < 2
                 for question in found
             ),
             "none": len(tests) - sum(question.covered for question in found),

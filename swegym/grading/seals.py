@@ -13,20 +13,20 @@ import base64
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
-from swegym.grading import bindings, expectations
+from swegym.grading import awaited, bindings, blocks, expectations
 from swegym.grading.bindings import Function, Scope
+from swegym.grading.blocks import ASK, RAISES, WARNS
 from swegym.grading.expectations import Site
 from swegym.grading.plain_values import COMPARED
 from swegym.grading.steady import ids, steady_ids
 
 _MODULE = "_swegym_questions"
-_ASK, _RAISES = "_swegym_ask", "_swegym_raises"
 # A process that code under test starts may import the file for a function of it, and cannot ask.
 _IMPORT = f"""
 try:
-    from {_MODULE} import ask as {_ASK}, raises as {_RAISES}
+    from {_MODULE} import ask as {ASK}, raises as {RAISES}, warns as {WARNS}
 except ImportError:
     pass
 """
@@ -83,6 +83,7 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
     checks: dict[int, dict[str, Any]] = {}
     scope = Scope(tree, function)
     steady = steady_ids(function, scope.pure)
+    awaited_names: set[str] = set()  # of what says which exception is expected
 
     def statement(site: Site) -> ast.stmt | None:
         check = _check(site, scope)
@@ -92,67 +93,38 @@ def seal_function(tree: ast.Module, function: Function, allowed: Collection[int]
         asked = site.asked
         if site.form == "truth":
             asked = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), asked))
-        return ast.Expr(_call(_ASK, site.number, [asked]))
+        return ast.Expr(_call(ASK, site.number, [asked]))
 
     def raising(site: Site) -> ast.expr | None:
-        check = _raise_check(site)
+        check = _awaiting_check(site, scope)
         if check is None or (allowed is not None and site.number not in allowed):
             return None
         checks[site.number] = check
         call = site.asked
         assert isinstance(call, ast.Call)
+        awaited_names.update(node.id for node in ast.walk(call) if isinstance(node, ast.Name))
+        if site.form == "warns":
+            return _call(WARNS, site.number, [])
         keywords = [keyword for keyword in call.keywords if keyword.arg not in ("match", "message", "msg")]
-        skipped = 2 if "Regex" in _called(call) else 1
-        return _call(_RAISES, site.number, call.args[skipped:], keywords)
+        skipped = 2 if "Regex" in expectations.called(call) else 1
+        return _call(RAISES, site.number, call.args[skipped:], keywords)
 
     expectations.rewrite(tree, function, statement, raising)
     if checks:
         if len(function.body) > 1 and ast.get_docstring(function) is not None:
             del function.body[0]  # it may say what is expected
-        _drop_unused(function, scope)
-        _Alike().generic_visit(function)
+        _drop_unused(function, scope, awaited_names)
+        for number, lines in blocks.make_alike(function).items():
+            if checks[number]["form"] == "raises":
+                checks[number]["before"] = lines
         ast.fix_missing_locations(function)
     return checks
 
 
-class _Alike(ast.NodeTransformer):
-    """Has every question stand in a block that takes exceptions, so that none shows where one is expected.
-
-    Left as they are: blocks of several statements, and those whose exception the test looks at, or handles itself.
-    """
-
-    def visit_Try(self, node: ast.Try | ast.TryStar) -> ast.stmt:
-        for name in ("handlers", "orelse", "finalbody") if node.handlers else ("body", "orelse", "finalbody"):
-            setattr(node, name, [self.visit(inner) for inner in getattr(node, name)])
-        return node
-
-    visit_TryStar = visit_Try
-
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        call = node.value
-        if _is_call(call, _ASK):
-            return _questioned(call.args[0], node)
-        if _is_call(call, _RAISES) and len(call.args) > 1:  # with the function that is to raise
-            number, function, *arguments = call.args
-            asked = ast.Call(ast.Name(_ASK, ast.Load()), [number, ast.Call(function, arguments, call.keywords)], [])
-            return _questioned(number, ast.Expr(asked))
-        return node
-
-    def visit_With(self, node: ast.With) -> ast.stmt:
-        item, body = node.items[0], node.body
-        if not any(_is_call(other.context_expr, _RAISES) for other in node.items):
-            self.generic_visit(node)
-        elif len(node.items) == 1 and item.optional_vars is None and len(body) == 1 and isinstance(body[0], ast.Expr):
-            assert isinstance(item.context_expr, ast.Call)
-            number = item.context_expr.args[0]
-            body[0].value = ast.Call(ast.Name(_ASK, ast.Load()), [number, body[0].value], [])
-        return node
-
-
 def is_sealable(site: Site, scope: Scope) -> bool:
     """Whether a site can be asked, as far as its source tells."""
-    if site.form == "raises":
-        return _raise_check(site) is not None
+    if site.form in ("raises", "warns"):
+        return _awaiting_check(site, scope) is not None
     return site.asked is not None and _check(site, scope) is not None
 
 
@@ -164,20 +136,8 @@ def inner_sites(tree: ast.Module, function: Function) -> set[int]:
     return {number for number, part in parts if part is not None and not inner.isdisjoint(ids(part))}
 
 
-def _is_call(node: ast.expr, name: str) -> TypeGuard[ast.Call]:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-
-
-def _questioned(number: ast.expr, asked: ast.stmt) -> ast.With:
-    return ast.With([ast.withitem(ast.Call(ast.Name(_RAISES, ast.Load()), [number], []))], [asked])
-
-
 def _call(name: str, number: int, arguments: list[ast.expr], keywords: list[ast.keyword] | None = None) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), [ast.Constant(number), *arguments], keywords or [])
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _check(site: Site, scope: Scope) -> dict[str, Any] | None:
@@ -187,6 +147,8 @@ def _check(site: Site, scope: Scope) -> dict[str, Any] | None:
             return None
         literal = literal_of(site.expected, scope)
         return None if literal is None else {"form": "compare", "operator": site.operator, "literal": literal}
+    if site.form == "near" and site.expected is not None and (literal := literal_of(site.expected, scope)) is not None:
+        return {"form": "near", "operator": site.operator, "literal": literal}
     return {"form": site.form, "operator": site.operator}
 
 
@@ -221,23 +183,14 @@ def _encoded(value: Any) -> Any:
     raise ValueError(f"no plain value: {kind.__name__}")
 
 
-def _raise_check(site: Site) -> dict[str, Any] | None:
-    call, expected = site.asked, site.expected
-    if not isinstance(call, ast.Call) or expected is None or any(keyword.arg is None for keyword in call.keywords):
+def _awaiting_check(site: Site, scope: Scope) -> dict[str, Any] | None:
+    """How exceptions or warnings are compared; None for warnings that the test looks at itself."""
+    call = site.asked
+    if not isinstance(call, ast.Call) or site.expected is None:
         return None
-    kinds = expected.elts if isinstance(expected, ast.Tuple) else [expected]
-    names = [kind.attr if isinstance(kind, ast.Attribute) else getattr(kind, "id", "") for kind in kinds]
-    if not all(names):
+    if site.form == "warns" and (site.named or len(call.args) > (2 if "Regex" in expectations.called(call) else 1)):
         return None
-    check: dict[str, Any] = {"form": "raises", "operator": "raises", "names": names}
-    patterns = [keyword.value for keyword in call.keywords if keyword.arg == "match"]
-    if "Regex" in _called(call):
-        patterns = call.args[1:2]
-    for pattern in patterns:
-        if not (isinstance(pattern, ast.Constant) and isinstance(pattern.value, str)):
-            return None
-        check["match"] = pattern.value
-    return check
+    return awaited.check_of(call, site.expected, site.form, scope)
 
 
 def only(tree: ast.Module, wanted: Collection[str]) -> None:
@@ -267,20 +220,21 @@ def only(tree: ast.Module, wanted: Collection[str]) -> None:
     tree.body = kept(tree.body)
 
 
-def _drop_unused(function: Function, scope: Scope) -> None:
+def _drop_unused(function: Function, scope: Scope, awaited_names: Collection[str]) -> None:
     """What only an expectation needed leaves the test: local values, columns of tables, names of parameter sets."""
     while True:
         loaded = _loaded(function.body)
-        unused = {name for name in scope.locals if name not in loaded}
+        unused = {name for name in (*scope.locals, *scope.aliases) if name not in loaded}
         if not unused:
             break
         _Drop(unused).visit(function)
         for name in unused:
-            scope.locals.pop(name)
+            scope.locals.pop(name, None)
+            scope.aliases.pop(name, None)
     loaded = _loaded(function.body)
     for table in bindings.tables(function):
         for name in table.names:
-            if name in scope.pure and name not in loaded:
+            if (name in scope.pure or name in awaited_names) and name not in loaded:
                 for cells, index in table.cells(name) or ():
                     cells[index] = ast.Constant(None)
     for decorator in function.decorator_list:

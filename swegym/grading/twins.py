@@ -12,27 +12,28 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import itertools
-import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swegym.grading import bindings, expectations
 from swegym.grading.bindings import Function, Scope
+from swegym.grading.changes import FINE, OFFSETS, STEPS, Words, changed, places, steps_for, words_of
 from swegym.grading.expectations import Site
 
-STEPS = 6  # how many twins of one site there can be
 SHOWN = 3  # and how many stand beside the test at once
 SPOTS = 3  # in how many spots copies differ
 DRAWN = 3  # sites of one test that twins are made at: so many that cannot be asked, and so many others
 _FEW = 4  # twins of each where there are several
-_OFFSETS = (1, -1, 2, -2, 3, -3)  # from the true number or letter, by step
 Rows = Mapping[str, Sequence[Mapping[int, int]]]
-_FINE = 0.01  # of the first digit of a number
-_DIGITS = "0123456789"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_PINNING = ("assert_called_with", "assert_called_once_with")  # a mock's, of one value only
 _OTHER_EXCEPTIONS = ("ZeroDivisionError", "BufferError", "EOFError", "RecursionError", "ReferenceError", "MemoryError")
+_OTHER_WARNINGS = (
+    *("SyntaxWarning", "ImportWarning", "BytesWarning", "UnicodeWarning", "ResourceWarning"),
+    "PendingDeprecationWarning",
+)
 
 
 def twinned_sites(
@@ -62,8 +63,8 @@ def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
     """The numbers of the twins that can be made at a site."""
     if site.form == "truth":
         return [1] if site.remake is not None else []
-    if site.form == "raises":
-        return list(range(1, STEPS + 1)) if site.expected is not None else []
+    if site.form in ("raises", "warns"):
+        return list(range(1, STEPS + 1)) if isinstance(site.asked, ast.Call) and site.asked.args else []
     if site.remake is None or site.expected is None:
         return []
     scope = Scope(tree, function)
@@ -73,10 +74,10 @@ def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
     if value is None:
         assert isinstance(site.expected, ast.Name)
         cells = [] if _is_input(site.expected.id, tree, function) else _cells(site.expected, scope)
-        return [step for step in range(1, STEPS + 1) if cells and all(changed(cell, step) for cell in cells)]
+        return steps_for(cells, _words(tree, site))
     if site.form == "equal" and isinstance(value, ast.Constant) and value.value is None:
         return []  # nothing becomes None, so the copy that says it is the test; a seal does not say it
-    return [step for step in range(1, STEPS + 1) if changed(value, step) is not None]
+    return steps_for([value], _words(tree, site))
 
 
 def variant(
@@ -96,7 +97,7 @@ def variant(
     other = copy.deepcopy(function)
     other.name = name
     scope = Scope(tree, other)
-    columns: dict[str, int] = {}
+    columns: dict[str, tuple[int, Words]] = {}
 
     def statement(site: Site) -> ast.stmt | None:
         if site.number not in steps or site.remake is None:
@@ -110,8 +111,9 @@ def variant(
         value = _value(site.expected, scope)
         if value is None:
             column = site.expected.id  # type: ignore[attr-defined]  # of a table: changed there
-            columns[column] = columns.get(column) or step
-        made = site.remake(site.expected if value is None else _stepped(value, step))
+            known, _ = columns.get(column, (0, ()))
+            columns[column] = known or step, _words(tree, site)
+        made = site.remake(site.expected if value is None else _stepped(value, step, _words(tree, site)))
         return _alone(made) if alone and step and site.form == "call" else made
 
     def raising(site: Site) -> ast.expr | None:
@@ -120,15 +122,17 @@ def variant(
             return None
         call = copy.deepcopy(site.asked)
         assert isinstance(call, ast.Call)
-        call.args[0] = ast.Name(_OTHER_EXCEPTIONS[step - 1], ast.Load())
+        others = _OTHER_WARNINGS if site.form == "warns" else _OTHER_EXCEPTIONS
+        call.args[0] = ast.Name(others[step - 1], ast.Load())
         return call
 
     expectations.rewrite(tree, other, statement, raising)
     for table in bindings.tables(other):
         for column in columns.keys() & set(table.names):
             for row, (cells, index) in enumerate(table.cells(column) or ()):
-                step = columns[column]
-                cells[index] = _stepped(cells[index], rows[column][row][step] if rows and column in rows else step)
+                step, words = columns[column]
+                own = rows[column][row][step] if rows and column in rows else step
+                cells[index] = _stepped(cells[index], own, words)
     return other
 
 
@@ -187,7 +191,7 @@ def _contradicted(site: Site, scope: Scope) -> bool:
         return False
     value = _value(site.expected, scope)
     texts = _cells(site.expected, scope) if value is None else [value]
-    return all(isinstance(text, ast.Constant) and isinstance(text.value, str) and _places(text.value) for text in texts)
+    return all(isinstance(text, ast.Constant) and isinstance(text.value, str) and places(text.value) for text in texts)
 
 
 def _is_input(name: str, tree: ast.Module, function: Function) -> bool:
@@ -225,13 +229,23 @@ def window(steps: Sequence[int], source: random.Random) -> list[int]:
 
     With all of them the test would be the one in the middle, which code that reads the file finds.
     """
-    below = source.randint(0, SHOWN)
-    near = [step for step in steps if -below <= _OFFSETS[step - 1] <= SHOWN - below]
+    finer = [step for step in steps if step >= FINE]
+    most = SHOWN - 1 if finer else SHOWN
+    below = source.randint(0, most)
+    near = [step for step in steps if step < FINE and -below <= OFFSETS[step - 1] <= most - below]
+    near += [step for step in finer if step - FINE in (0, *near)]
     return near or [*steps[:1]]
 
 
-def _stepped(node: ast.expr, step: int) -> ast.expr:
-    return copy.deepcopy(node) if step == 0 else changed(node, step) or copy.deepcopy(node)
+def _stepped(node: ast.expr, step: int, words: Words) -> ast.expr:
+    return copy.deepcopy(node) if step == 0 else changed(node, step, words) or copy.deepcopy(node)
+
+
+def _words(tree: ast.Module, site: Site) -> Words:
+    """The words that may stand for others: none where an answer need only hold the right one, or may be an input."""
+    call = site.remake.args[0] if site.form == "call" and isinstance(site.remake, functools.partial) else None
+    pinned = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _PINNING
+    return words_of(tree) if site.form == "equal" or pinned else ()
 
 
 def _value(node: ast.expr, scope: Scope) -> ast.expr | None:
@@ -251,82 +265,6 @@ def _cells(node: ast.expr, scope: Scope) -> list[ast.expr]:
         if isinstance(node, ast.Name) and node.id in table.names:
             found += [cells[index] for cells, index in table.cells(node.id) or ()]
     return found
-
-
-def changed(node: ast.expr, step: int) -> ast.expr | None:
-    """The expression with its first literal that can be changed, changed; None when it holds none."""
-    other = copy.deepcopy(node)
-    if isinstance(other, ast.Constant):
-        return _constant(other, step)
-    for parent in ast.walk(other):
-        for name, child in ast.iter_fields(parent):
-            if name in ("func", "ctx", "op", "keys", "format_spec", "conversion"):
-                continue
-            for index, item in enumerate(child if isinstance(child, list) else [child]):
-                if isinstance(item, ast.Constant) and (new := _constant(item, step)) is not None:
-                    if isinstance(child, list):
-                        child[index] = new
-                    else:
-                        setattr(parent, name, new)
-                    return other
-    if isinstance(other, ast.List | ast.Tuple) and not other.elts:
-        other.elts = [_constant(ast.Constant(0), step) or ast.Constant(0)]
-        return other
-    if isinstance(other, ast.Dict) and not other.keys:
-        other.keys, other.values = [ast.Constant(step)], [ast.Constant(0)]
-        return other
-    return None
-
-
-def _constant(node: ast.Constant, step: int) -> ast.Constant | None:
-    value = node.value
-    if value is None:
-        others: list[bool | int | str | bytes] = [True, 0, "", False, b"", 1]
-        return ast.Constant(others[step - 1])
-    if isinstance(value, bool):
-        return ast.Constant(not value) if step == 1 else None
-    if isinstance(value, int):
-        return ast.Constant(value + _OFFSETS[step - 1])
-    if isinstance(value, float):
-        size, digits = fine_step(value)
-        return ast.Constant(round(value + _OFFSETS[step - 1] * size, digits)) if size else ast.Constant(value + step)
-    if isinstance(value, str):
-        text = _text(value, step)
-        return None if text is None else ast.Constant(text)
-    if isinstance(value, bytes):
-        text = _text(value.decode("latin-1"), step)
-        return None if text is None else ast.Constant(text.encode("latin-1"))
-    return None
-
-
-def fine_step(value: float) -> tuple[float, int]:
-    """A hundredth of the first digit, or the last one that is written, if that is more; and how many follow the dot.
-
-    A whole number away is no question to an equality with some tolerance. 0 for a number that has no such digits.
-    """
-    whole, _, digits = repr(value).partition(".")
-    if not value or not (whole.lstrip("-") + digits).isdigit():
-        return 0, 0
-    return max(_FINE * 10 ** math.floor(math.log10(abs(value))), 10 ** -len(digits)), len(digits)
-
-
-def _text(text: str, step: int) -> str | None:
-    """The text with one letter or digit replaced by another of its kind."""
-    if not text:
-        return _LETTERS[step]
-    places = _places(text)
-    if not places:
-        return None if not text.isascii() else text + " \t.,;:"[step - 1]
-    place = places[len(text) % len(places)]
-    character = text[place]
-    alphabet = _DIGITS if character.isdigit() else _LETTERS if character.islower() else _LETTERS.upper()
-    other = alphabet[(alphabet.index(character) + _OFFSETS[step - 1]) % len(alphabet)]
-    return text[:place] + other + text[place + 1 :]
-
-
-def _places(text: str) -> list[int]:
-    """Where a text can be changed without becoming longer."""
-    return [place for place, character in enumerate(text) if character.isascii() and character.isalnum()]
 
 
 def pairs(tree: ast.Module, wanted: frozenset[str]) -> Iterator[tuple[str, Function, list[ast.stmt]]]:

@@ -215,15 +215,17 @@ def warn():
 """
 
 
-def test_right_code_that_does_something_once_only_is_paid(make_task, tmp_path):
-    made = made_with(make_task, tmp_path / "gold", CORE, LOUD, WARNS, ("test_halve",), ("test_add",))
+@pytest.mark.parametrize("layer, named", [("seals", b""), ("twins", b" as caught")])
+def test_right_code_that_does_something_once_only_is_paid(make_task, tmp_path, layer, named):
+    tests = WARNS.replace(b"Warning):", b"Warning)%b:" % named)
+    made = made_with(make_task, tmp_path / "gold", CORE, LOUD, tests, ("test_halve",), ("test_add",))
     (tmp_path / "odd").mkdir()
     once = LOUD.replace("def warn", "@functools.cache\ndef warn").replace(
         "import warn", "import functools\nimport warn"
     )
     for patch in [patch_with(made, tmp_path / "odd", once)] * 2:
         verdict = sealed.grade(made, patch, sandbox_factory())
-        assert verdict.resolved is True and verdict.integrity["asked"]["twins"], verdict
+        assert verdict.resolved is True and verdict.integrity["asked"][layer], verdict
 
 
 REFUSES = b"""\

@@ -295,3 +295,11 @@ def test_output_keeps_head_and_tail():
     text = output.text()
     assert text.startswith("000000\n") and text.endswith("039999\n") and "bytes left out" in text
     assert len(text) <= _runner.HEAD + _runner.TAIL + 40
+
+
+def test_names_of_tests_that_nobody_expects_take_no_more_than_some_room(monkeypatch):
+    monkeypatch.setattr(_runner, "MOST_NAMES", 50)
+    reports = _runner.Reports(None, "word")
+    for name in ("a" * 20, "b" * 20, "c" * 20, "a" * 20):
+        reports.add(json.dumps(["word", "test", name, "call", "passed"]).encode() + b"\n")
+    assert {name: len(phases) for name, phases in reports.phases.items()} == {"a" * 20: 2, "b" * 20: 1}

@@ -137,3 +137,10 @@ def test_questions_that_not_even_the_reference_fix_can_be_asked_judge_nobody(
     monkeypatch.setattr(module, name, broken)
     verdict = make_grader()(task, patch_with(task, tmp_path, CORE + FORGE_REPORTS), sandbox_factory())
     assert verdict.resolved is None and "ran no test" in verdict.reason, verdict
+
+
+def test_where_there_are_too_many_tests_it_is_drawn_which_are_asked():
+    tests = [f"test_{number}" for number in range(50)]
+    assert question_files.some_of(tests, 50) == tests and question_files.some_of(tests, 0) == []
+    draws = {tuple(question_files.some_of(tests, 40)) for _ in range(5)}
+    assert len(draws) == 5 and all(len(draw) == 40 and sorted(draw, key=tests.index) == list(draw) for draw in draws)

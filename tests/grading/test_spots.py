@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from test_strict import CORE, patch_with
 
-from swegym.grading import asking, expectations, helpers, inquiries, make_grader, question_files, seals, twins
+from swegym.grading import asking, changes, expectations, helpers, inquiries, make_grader, question_files, seals, twins
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 from swegym.types import HiddenTests
@@ -190,8 +190,8 @@ def test_a_docstring_leaves_with_what_is_expected_and_a_list_has_a_length_whatev
 
 @pytest.mark.parametrize("value", [6.25, 12.5, 0.001, -300.0, 2.0])
 def test_a_twin_of_a_number_is_near_it_and_has_as_many_digits(value):
-    for step in range(1, twins.STEPS + 1):
-        other = ast.literal_eval(twins.changed(ast.parse(repr(value), mode="eval").body, step))
+    for step in range(1, changes.STEPS + 1):
+        other = ast.literal_eval(changes.changed(ast.parse(repr(value), mode="eval").body, step))
         assert other != value and abs(other - value) <= max(abs(value), 1) / 2
         assert len(repr(other).partition(".")[2]) <= len(repr(value).partition(".")[2])
 
@@ -208,7 +208,7 @@ def test_of_three_values_of_a_spot_the_true_one_is_anywhere():
     places = Counter()
     for _ in range(600):
         steps = question_files.drawn({"0": (1, 2, 3, 4), "1": (1, 2, 3, 4)}, (), 3, 2)[0]
-        places[sorted([0, *(twins._OFFSETS[step - 1] for step in steps)]).index(0)] += 1
+        places[sorted([0, *(changes.OFFSETS[step - 1] for step in steps)]).index(0)] += 1
     assert set(places) == {0, 1, 2} and max(places.values()) < 300
 
 

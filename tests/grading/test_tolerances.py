@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from swegym.grading import expectations, seals, tolerances
-from swegym.grading.plain_values import agrees
+from swegym.grading import expectations, seals
+from swegym.grading.plain_values import agrees, decode
 
 READ = {
     "f(1) == pytest.approx(3.5)": ("near", "f(1)", "3.5"),
@@ -36,7 +36,9 @@ def test_tolerances_are_read(test: str) -> None:
     assert site.asked and site.expected and site.remake
     assert (site.operator, ast.unparse(site.asked), ast.unparse(site.expected)) == READ[test]
     assert "9" in ast.unparse(site.remake(ast.Constant(9))) and "3.5" not in ast.unparse(site.remake(ast.Constant(9)))
-    assert seals.seal(tree, {"test"}).checks["test"] == {0: {"form": "near", "operator": site.operator, "steady": True}}
+    check = seals.seal(tree, {"test"}).checks["test"][0]
+    assert (check["form"], check["operator"], check["steady"]) == ("near", site.operator, True)
+    assert decode(check["literal"]) == ast.literal_eval(site.expected)
 
 
 @pytest.mark.parametrize("test", NOT_READ)
@@ -45,7 +47,12 @@ def test_what_cannot_be_read_is_no_such_site(test: str) -> None:
 
 
 def test_an_answer_may_be_as_far_off_as_the_reference_fixs_on_the_other_side() -> None:
-    for operator, near, far in (("near", 100.00019, 100.0003), ("near 0.0 0.5", 100.9, 101.1), ("near7", 100.0, 100.1)):
+    for operator, near, far in (
+        ("near", 100.00019, 100.0003),
+        ("near 0.0 0.5", 100.9, 101.1),
+        ("near7", 100.00000009, 100.0000002),
+    ):
         check = {"form": "near", "operator": operator}
         assert agrees(check, near, 100.0) and not agrees(check, far, 100.0)
-    assert tolerances.allowed("near") == (2e-6, 2e-12)
+        check = {**check, "literal": '["float", "100.0"]'}
+        assert agrees(check, (near + 100) / 2, 99.0) and not agrees(check, near, 100.0)

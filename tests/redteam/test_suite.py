@@ -15,6 +15,7 @@ Grounds = dict[str, Task]
 KNOWN: dict[str, str] = {
     "guesses-among-choices": "by chance: each answer that it does not know is guessed rightly once in sixteen times",
     "picks-the-likely-choice": "who sees right and near answers side by side can tell some without having given one",
+    "word-that-stands-nowhere-else": "by chance, more often than a guess where few words stand in the tests' file",
     "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
     "counters-of-the-kernel": "what one machine has the kernel count, the next can read, in /proc and by other numbers",
     "examples-known-by-heart": "what a golden file of the repository says is known to whoever writes the patch",
