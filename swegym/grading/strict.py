@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from swegym.errors import SandboxError
+from swegym.errors import GraderError, SandboxError
 from swegym.grading import asking, evidence, inquiries, reference
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.asking import Findings
@@ -168,6 +168,9 @@ def _asked(
             if machine is not None and attempt == 0:
                 return *asking.ask_in(task, inquiry, machine), ""
             return *asking.ask(task, applied.changes, inquiry, open_sandbox), ""
+        except GraderError as error:  # or what runs in there has left as a shell does that finds no Python
+            nothing = TestReport({}, str(error), 0.0, "lost")
+            return asking.read(inquiry, nothing), nothing, ""
         except SandboxError as error:
             trouble = str(error)
     return None, None, trouble
