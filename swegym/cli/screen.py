@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from swegym.messages import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # and JSON leaves it as it is
 
 STYLES = {
     "ok": "green",
@@ -58,8 +61,9 @@ def show_error(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """Data for a program: the only thing on stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    """Data for a program: the only thing on stdout. On a terminal, nothing in it is a command."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    sys.stdout.write(_UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def show_table(

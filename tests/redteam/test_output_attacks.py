@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_set
 
+from swegym.cli.screen import print_json
 from swegym.guidance import make_teacher
 from swegym.messages import printable, transcript
 from swegym.sandbox.fake import FakeSandbox
@@ -25,6 +26,14 @@ def test_nothing_that_a_policy_printed_controls_a_terminal(text: str) -> None:
 
 def test_text_for_a_terminal_keeps_what_is_text() -> None:
     assert printable("caf\u00e9\t\u4e2d\r\nnext") == "caf\u00e9\t\u4e2d\nnext"
+
+
+def test_nothing_in_json_controls_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"reason": "\x9b2J \x1b[2J \x7f \ud800 \u202e", "text": "caf\u00e9 \U0001f389"}
+    print_json(data)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == data and "caf\u00e9 \U0001f389" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
 
 
 FILES = {
