@@ -24,7 +24,8 @@ from gymnasium.utils import RecordConstructorArgs
 from swegym.spaces import UnicodeSpace
 from swegym.types import Message, ToolCall, ToolSchema
 
-_BLOCK = re.compile(r"^```(bash|sh|shell|json)[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+# Also one without an end, which is none: an expression that fails there would begin again at each of thousands.
+_BLOCK = re.compile(r"^```(bash|sh|shell|json)[ \t]*\n(.*?)(^```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
 HOW_TO_CALL = """\
 Answer with one tool call in each message: a shell command in a block
@@ -70,10 +71,10 @@ def parse_action(text: Any) -> Message:
     if not isinstance(text, str):
         return {"role": "assistant", "content": repr(text)}
     calls: list[tuple[Any, Any]] = []
-    for language, body in _BLOCK.findall(text):
+    for language, body, end in _BLOCK.findall(text):
         if language == "json":
-            calls += _calls_of(body)
-        else:
+            calls += _calls_of(body) if end else []
+        elif end:
             calls.append(("bash", {"command": body}))
     if not calls:
         calls = _calls_of(text)

@@ -19,7 +19,8 @@ from swegym.errors import GraderError
 from swegym.grading import judge
 from swegym.types import Verdict
 
-_FENCED = re.compile(r"^```(?:diff|patch)?[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+# Also one without an end, which is none: an expression that fails there would begin again at each of thousands.
+_FENCED = re.compile(r"^```(?:diff|patch)?[ \t]*\n(.*?)(^```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _START = re.compile(r"^(?:diff --git |--- )", re.MULTILINE)
 
 
@@ -73,7 +74,7 @@ def make_reward(tasks: str, **options: Any) -> PatchReward:
 
 def patch_in(text: str) -> str:
     """The diff in a text: in the last fenced block with one, else from where one begins. Empty if there is none."""
-    blocks = [block for block in _FENCED.findall(text) if _START.search(block)]
+    blocks = [block for block, end in _FENCED.findall(text) if end and _START.search(block)]
     found = blocks[-1] if blocks else text
     start = _START.search(found)
     if start is None:

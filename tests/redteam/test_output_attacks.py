@@ -1,15 +1,18 @@
 """What a policy makes of files, answers and patches to hang the harness, or to reach the terminal of who watches."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 import tiny_set
 
+from swegym.adapters.reward import patch_in
 from swegym.cli.screen import print_json
 from swegym.guidance import make_teacher
 from swegym.messages import printable, transcript
 from swegym.sandbox.fake import FakeSandbox
+from swegym.text import parse_action
 from swegym.tools import ToolContext, answer, load
 from swegym.types import PublicTask, TestSetup, Trajectory, Verdict
 
@@ -56,6 +59,14 @@ def test_an_edit_answers_soon_whatever_is_in_the_file(data: bytes, old: str, sai
     context = ToolContext(FakeSandbox(files={"/testbed/x": data}), task, TestSetup(("tests",)))
     text, done = answer(load(["edit"]), "edit", json.dumps({"path": "x", "old": old, "new": "c"}), context)
     assert not done and said in text
+
+
+def test_a_message_of_blocks_that_never_end_is_read_at_once() -> None:
+    started = time.process_time()
+    assert "tool_calls" not in parse_action("```bash\n" * 50_000)
+    assert patch_in("```diff\n" * 50_000) == ""
+    assert patch_in("```diff\n--- a/x\n```\n" + "```diff\n--- a/y\n" * 50_000) == "--- a/x\n"
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("value", ["-" * 20_000 + "1", "a" + ".b" * 3000, "(" * 150 + ")" * 150])
