@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from swegym.errors import GraderError, SandboxError
+from swegym.errors import SandboxError
 from swegym.grading import asking, evidence, inquiries, reference
 from swegym.grading.apply import AppliedPatch, apply_patch
 from swegym.grading.asking import Findings
@@ -30,6 +30,7 @@ from swegym.types import Sandbox, SandboxFactory, Task, Verdict
 LAYERS = ("identity", *inquiries.LAYERS)
 _TRIES = 2
 _MOST_SHOWN = 8
+_NO_SITES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _confirmed(
     first, report, trouble = _asked(task, applied, inquiry, open_sandbox, machine)
     if first is None or report is None:
         return Asked(trouble=trouble)
-    tampering, facts = list(first.contradictions), report.facts
+    tampering, facts, opaque = list(first.contradictions), report.facts, first.opaque
     if first.doubts and not tampering:
         inquiry = planned.again()
         second, report, trouble = _asked(task, applied, inquiry, open_sandbox)
@@ -125,12 +126,16 @@ def _confirmed(
         before = set(map(_subject, first.doubts))
         tampering += [*second.contradictions, *(doubt for doubt in second.doubts if _subject(doubt) in before)]
         facts += report.facts
+        # What cannot be compared in either run is no answer: else who is wrong in one would be silent in the other.
+        opaque = {
+            key: opaque.get(key, _NO_SITES) | second.opaque.get(key, _NO_SITES) for key in {**opaque, **second.opaque}
+        }
     if tampering:
         tampering, trouble = _upheld(task, tampering, inquiry, open_sandbox)
         if trouble:
             return Asked(trouble=trouble)
     shown = tuple(tampering[:_MOST_SHOWN])
-    return Asked(shown, dict(first.asked), facts, opaque=first.opaque, left=inquiry.left)
+    return Asked(shown, dict(first.asked), facts, opaque=opaque, left=inquiry.left)
 
 
 def _upheld(
@@ -168,9 +173,6 @@ def _asked(
             if machine is not None and attempt == 0:
                 return *asking.ask_in(task, inquiry, machine), ""
             return *asking.ask(task, applied.changes, inquiry, open_sandbox), ""
-        except GraderError as error:  # or what runs in there has left as a shell does that finds no Python
-            nothing = TestReport({}, str(error), 0.0, "lost")
-            return asking.read(inquiry, nothing), nothing, ""
         except SandboxError as error:
             trouble = str(error)
     return None, None, trouble

@@ -5,7 +5,11 @@ import dataclasses
 import pytest
 from calc_repository import BASE, FORGE_REPORTS, patch_of
 
-from swegym.grading import make_grader, sealed
+from swegym.grading import make_grader, sealed, strict
+from swegym.grading.apply import AppliedPatch
+from swegym.grading.asking import Findings
+from swegym.grading.inquiries import Inquiry
+from swegym.grading.pytest_run import TestReport
 from swegym.grading.strength import strength
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
@@ -309,3 +313,13 @@ def test_calls_that_depend_on_those_before_them_are_not_replayed(make_task, tmp_
     assert '["int", "3"]' in known.questions["tests/test_core.py::test_more"].calls.values()
     asked = [answer for question in known.questions.values() for answer in question.calls.values()]
     assert '["int", "0"]' not in asked
+
+
+def test_what_is_wrong_at_first_and_silent_when_asked_again_is_asked_otherwise(task, monkeypatch):
+    wrong = Findings(doubts=("seals: k was reported to pass, but ...",), opaque={"other": frozenset("1")})
+    silent = Findings(opaque={"k": frozenset("2")})
+    runs = [(wrong, TestReport({}, "", 0.0, "finished"), ""), (silent, TestReport({}, "", 0.0, "finished"), "")]
+    monkeypatch.setattr(strict, "_asked", lambda *arguments: runs.pop(0))
+    inquiry = Inquiry({}, frozenset("k"), {}, {}, {}, ())
+    asked = strict._confirmed(task, AppliedPatch(), strict.Plan((), inquiry, lambda: inquiry), sandbox_factory())
+    assert (asked.tampering, asked.opaque) == ((), {"other": frozenset("1"), "k": frozenset("2")})
