@@ -81,11 +81,9 @@ def question(
     if first.trouble or first.tampering:
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
-    untold = [question for question in silent if question.tells and not question.twins]
-    if untold and "seals" in used:
-        untold = [
-            question for question in untold if not first.opaque[question.key] <= inquiries.choices_for(question).keys()
-        ]
+    untold = [
+        question for question in silent if question.tells and _is_untold(question, first.opaque[question.key], used)
+    ]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])
@@ -100,6 +98,15 @@ def question(
         if first.trouble or first.tampering:
             break
     return first
+
+
+def _is_untold(question: Question, opaque: frozenset[str], used: Collection[str]) -> bool:
+    """Whether nothing asks otherwise what was answered so that nobody can compare it."""
+    left = opaque - (inquiries.choices_for(question).keys() if "seals" in used else set())
+    if not question.twins:
+        return bool(left)
+    pinned = {site for site, check in question.seals.items() if (check["form"], check["operator"]) == ("equal", "==")}
+    return bool(left & pinned - question.twins.keys())  # one that is beside the test's twins
 
 
 def _added(before: Asked, later: Asked) -> Asked:

@@ -10,6 +10,7 @@ from swegym.grading.apply import AppliedPatch
 from swegym.grading.asking import Findings
 from swegym.grading.inquiries import Inquiry
 from swegym.grading.pytest_run import TestReport
+from swegym.grading.reference import Question
 from swegym.grading.strength import strength
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
@@ -323,3 +324,12 @@ def test_what_is_wrong_at_first_and_silent_when_asked_again_is_asked_otherwise(t
     inquiry = Inquiry({}, frozenset("k"), {}, {}, {}, ())
     asked = strict._confirmed(task, AppliedPatch(), strict.Plan((), inquiry, lambda: inquiry), sandbox_factory())
     assert (asked.tampering, asked.opaque) == ((), {"other": frozenset("1"), "k": frozenset("2")})
+
+
+def test_an_equality_that_nobody_compared_is_not_asked_by_twins_of_another_one():
+    endless = {"form": "equal", "operator": "==", "answers": ['["float", "inf"]']}
+    plain = {"form": "equal", "operator": "==", "answers": ['["int", "3"]']}
+    question = Question("t.py::test_a", {"0": plain, "1": endless}, twins={"0": (1, 2)}, tells=True)
+    untold = {sites: strict._is_untold(question, frozenset(sites), ("seals", "twins")) for sites in ("0", "1", "01")}
+    assert untold == {"0": False, "1": True, "01": True}
+    assert not strict._is_untold(dataclasses.replace(question, twins={"1": (1,)}), frozenset("1"), ("seals", "twins"))
