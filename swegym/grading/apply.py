@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from swegym.errors import PatchError
-from swegym.grading.links import leaves_tree
+from swegym.grading.links import leaving
 from swegym.grading.rules import PathRules, rules_for
 from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, GitFailed, ScratchRepository
 from swegym.types import Task
@@ -20,9 +20,10 @@ from swegym.types import Task
 LARGEST_PATCH = 64 << 20
 LARGEST_CONTENT = 192 << 20  # of all files that a patch makes; compressed, or copied a thousand times, it may claim any
 MOST_FILES = 20_000
+MOST_FOLDERS = 400_000  # in the paths of all files together; each folder of each path is looked at
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes; git's trees hold longer ones, and file systems do not
 _MOST_NOTES = 40
-_BINARY_SIZE = re.compile(rb"^(?:literal|delta) 0*(\d+)\r?$", re.MULTILINE)
+_BINARY_SIZE = re.compile(rb"^(literal|delta) (\d+)\r?$", re.MULTILINE)  # one repetition: a line may be long
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,18 @@ def apply_patch(task: Task, patch: str) -> AppliedPatch:
     text += b"" if text.endswith(b"\n") else b"\n"
     if len(text) > LARGEST_PATCH:
         raise PatchError(f"the patch has {len(text)} bytes; at most {LARGEST_PATCH} are taken")
-    if any(len(size) > 18 or int(size) > LARGEST_PATCH for size in _BINARY_SIZE.findall(text)):
+    sizes = [_size(digits) for _, digits in _BINARY_SIZE.findall(text)]
+    if any(size > LARGEST_PATCH for size in sizes):
         raise PatchError(f"the patch holds a binary file of more than {LARGEST_PATCH} bytes")
+    if sum(sizes) > 2 * LARGEST_CONTENT:  # there and back
+        raise PatchError(f"the binary files of the patch have {sum(sizes)} bytes; at most {LARGEST_CONTENT} are taken")
     rules = rules_for(task)
     with ScratchRepository(task.pristine, task.base_commit) as scratch:
         try:
             scratch.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=text)
             staged = scratch.staged()
             blobs = [entry.blob for entry in staged.values() if entry is not None and entry.mode != GITLINK]
-            _refuse_bombs(len(staged), blobs, scratch)
+            _refuse_bombs(staged, blobs, scratch)
             contents = scratch.read_blobs(blobs)
         except GitFailed as error:
             raise PatchError(error.reason) from error
@@ -96,9 +100,16 @@ def _notes(reasons: Mapping[str, str]) -> tuple[str, ...]:
     return (*shown, *more)
 
 
-def _refuse_bombs(count: int, blobs: list[str], scratch: ScratchRepository) -> None:
-    if count > MOST_FILES:
-        raise PatchError(f"the patch changes {count} files; at most {MOST_FILES} are taken")
+def _size(digits: bytes) -> int:
+    """What a patch claims; of more digits than a number has that fits anywhere, the first few."""
+    return int(digits.lstrip(b"0")[:18] or b"0")
+
+
+def _refuse_bombs(paths: Collection[str], blobs: list[str], scratch: ScratchRepository) -> None:
+    if len(paths) > MOST_FILES:
+        raise PatchError(f"the patch changes {len(paths)} files; at most {MOST_FILES} are taken")
+    if (folders := sum(path.count("/") for path in paths)) > MOST_FOLDERS:
+        raise PatchError(f"the paths of the patch name {folders} folders; at most {MOST_FOLDERS} are taken")
     sizes = scratch.sizes(blobs)
     total = sum(sizes[blob] for blob in blobs)
     if total > LARGEST_CONTENT:
@@ -133,27 +144,23 @@ def _drop_leaving_links(
         if entry is not None and entry.mode == LINK
     }
     links |= added
-    for path, target in added.items():
-        if leaves_tree(path, target, links):
-            notes[path] = "a link that leaves the tree"
-            del kept[path]
+    for path in leaving(added, links):
+        notes[path] = "a link that leaves the tree"
+        del kept[path]
 
 
 def _drop_collisions(kept: dict[str, Entry | None], rules: PathRules, notes: dict[str, str]) -> None:
     """Take out what cannot exist beside the files that stay because a change of theirs was set aside."""
     files = {path for path in rules.base if path not in kept} | {path for path, entry in kept.items() if entry}
-    folders = {parent for path in files for parent in _parents(path)}
-    for path in [path for path, entry in kept.items() if entry is not None]:
-        if path in folders or any(parent in files for parent in _parents(path)):
+    colliding = {name for path in files for parent in _parents(path) if parent in files for name in (path, parent)}
+    for path in colliding:
+        if kept.pop(path, None) is not None:
             notes[path] = "a file where another one stays"
-            del kept[path]
 
 
-def _parents(path: str) -> list[str]:
-    parents = []
+def _parents(path: str) -> Iterator[str]:
     while path := posixpath.dirname(path):
-        parents.append(path)
-    return parents
+        yield path
 
 
 def _shown(path: str) -> str:

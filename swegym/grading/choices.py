@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import ast
 import copy
+import datetime
+import decimal
+import fractions
 import functools
 import itertools
 import math
@@ -25,8 +28,17 @@ _SHORT = 200  # and of one in which further letters are put
 _MARKS = string.punctuation + string.whitespace
 _PLACES = 3
 _LAX, _LAX_OF_LONG = 48, 3  # ways in which a lax equality might be lax
+_PARTS = 8  # of a date, of which each is another one in some choice
 _NEAR = 4  # values of one place, or letters
 _LETTERS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+
+# What dates, times and exact numbers are written with, and where it is to be had.
+_NAMES = {"datetime": datetime, "Decimal": decimal.Decimal, "Fraction": fractions.Fraction}
+_PLACES_OF_NAMES = {
+    "datetime": "__import__('datetime')",
+    "Decimal": "__import__('decimal').Decimal",
+    "Fraction": "__import__('fractions').Fraction",
+}
 
 Edit = Callable[[Any], Any]  # of a node's value; the first of a place leaves it as it is
 
@@ -45,10 +57,13 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
     for chosen in source.sample(combinations, len(combinations)):
         if len(others) == most - 1:
             break
-        other = _value(_edited(literal, chosen))
+        try:
+            other = _value(_edited(literal, chosen))
+        except (ValueError, ArithmeticError):  # no date, or no number
+            continue
         if other != value and _has_literal(other):
             others[repr(other)] = None
-    if not others:
+    if not others and not isinstance(literal, ast.Call):
         nodes = [changed(literal, step) or ast.Constant(step) for step in range(1, STEPS + 1)]
         others = dict.fromkeys(repr(one) for one in map(_value, nodes) if one != value and _has_literal(one))
     if not others:
@@ -56,16 +71,32 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
     order = [repr(value), *source.sample(list(others), min(len(others), most - 1))]
     order += _lax(order, source, _LAX if most == SHOWN else _LAX_OF_LONG)
     source.shuffle(order)
-    return order, [text == repr(value) for text in order]
+    right = [text == repr(value) for text in order]
+    return _by_themselves(order), right
 
 
 def _has_literal(value: Any) -> bool:
-    names = (node.id for node in ast.walk(_parsed(repr(value))) if isinstance(node, ast.Name))
-    return set(names) <= {"set", "frozenset", "bytearray"}
+    try:
+        tree = _parsed(repr(value))
+    except SyntaxError:  # a time zone that is not the standard library's own
+        return False
+    names = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return set(names) <= {"set", "frozenset", "bytearray", *_NAMES}
+
+
+def _by_themselves(texts: list[str]) -> list[str]:
+    """Literals that need no name but those of the language; all written alike, so that none stands out."""
+
+    class Placed(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return _parsed(_PLACES_OF_NAMES[node.id]) if node.id in _PLACES_OF_NAMES else node
+
+    named = any(name in text for text in texts for name in _NAMES)
+    return [ast.unparse(Placed().visit(_parsed(text))) for text in texts] if named else texts
 
 
 def _lax(order: list[str], source: random.Random, most: int) -> list[str]:
-    """The literals of what differs from each of these in case, blanks, punctuation, order or sign alone."""
+    """The literals of what differs from each of these in case, blanks, punctuation, order, sign or part of a date."""
     values = [_value(_parsed(text)) for text in order]
     texts = _texts(values[0])
     letters = sorted({letter for text in texts for letter in text if not letter.isalnum()})
@@ -73,8 +104,34 @@ def _lax(order: list[str], source: random.Random, most: int) -> list[str]:
     ways += [_with_text(functools.partial(_doubled, letter)) for letter in letters]
     if len(repr(values[0])) < _SHORT:
         ways += [_with_text(functools.partial(_inserted, letter, source.random())) for letter in _MARKS]
-    others = [way(value) for way in source.sample(ways, min(most, len(ways))) for value in values]
+    ways = source.sample(ways, min(most, len(ways)))
+    if _is_named(values[0]):
+        ways += [functools.partial(_stepped, place) for place in range(min(len(_nodes(_parsed(order[0]))), _PARTS))]
+    others = [way(value) for way in ways for value in values]
     return list({repr(other): None for other in others if other not in values})
+
+
+def _is_named(value: Any) -> bool:
+    return any(isinstance(node, ast.Name) and node.id in _NAMES for node in ast.walk(_parsed(repr(value))))
+
+
+def _stepped(place: int, value: Any) -> Any:
+    """A date, a time or a fraction with one of its numbers another, all else the same; of a text its last digit."""
+    literal = _parsed(repr(value))
+    nodes = _nodes(literal)
+    if place >= len(nodes) or not isinstance(nodes[place], ast.Constant):
+        return value
+    node, before = nodes[place], nodes[place].value
+    for step in (1, -1):
+        digit = isinstance(before, str) and before[-1:].isdigit()
+        node.value = (
+            before + step if isinstance(before, int) else f"{before[:-1]}{int(before[-1]) + step}" if digit else before
+        )
+        try:
+            return _value(literal)
+        except (ValueError, ArithmeticError):
+            continue
+    return value
 
 
 def _texts(value: Any) -> list[str]:
@@ -124,7 +181,7 @@ def _parsed(text: str) -> ast.expr:
 
 
 def _value(node: ast.expr) -> Any:
-    return eval(compile(ast.fix_missing_locations(ast.Expression(node)), "<choice>", "eval"), {})
+    return eval(compile(ast.fix_missing_locations(ast.Expression(node)), "<choice>", "eval"), dict(_NAMES))
 
 
 def _nodes(literal: ast.expr) -> list[Any]:

@@ -58,8 +58,8 @@ def strict_statuses(log: str, read: Parser, expected: Iterable[str]) -> tuple[di
     digits = after.partition(f"{EXIT_CODE}: ")[2].split("\n")[0].strip()
     code = int(digits) if _CODE.fullmatch(digits) else None
     words = read(inside)
-    # Line by line as well, so that a later line cannot take an earlier failure back.
-    failed = {name for line in inside.split("\n") for name, word in read(line).items() if word in _FAILING}
+    # Line by line as well, so that a later line cannot take an earlier failure back. Each once: there may be millions.
+    failed = {name for line in set(inside.split("\n")) for name, word in read(line).items() if word in _FAILING}
     if code not in (None, 0) and not failed and not any(word in _FAILING for word in words.values()):
         return nothing, code  # the runner says failure and the log does not
     statuses: dict[str, Status] = {}

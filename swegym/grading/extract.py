@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from swegym.grading.apply import LARGEST_PATCH
 from swegym.grading.archive import read_archive
-from swegym.grading.links import leaves_tree
+from swegym.grading.links import leaving
 from swegym.grading.scratch import EXECUTABLE, GITLINK, LINK, REGULAR, Entry, GitFailed, ScratchRepository, blob_id
 from swegym.types import Sandbox, Task
 
@@ -138,13 +138,13 @@ def _compare(task: Task, listed: Mapping[str, _Listed], found: Mapping[str, _Fou
                 changed[path] = None
 
         links = {path: now.data.decode("utf-8", "surrogateescape") for path, now in found.items() if now.mode == LINK}
-        for path, target in [(path, now.data) for path, now in changed.items() if now is not None and now.mode == LINK]:
-            if not _is_text(target):
-                notes.append(f"{path}: a link to a name that is no text; set aside")  # git has no binary form of links
-                del changed[path]
-            elif leaves_tree(path, links[path], links):
-                notes.append(f"{path}: a link that leaves the tree; set aside")
-                del changed[path]
+        added = {path: links[path] for path, now in changed.items() if now is not None and now.mode == LINK}
+        odd_links = [path for path in added if not _is_text(found[path].data)]  # git has no binary form of links
+        set_aside = dict.fromkeys(leaving(added, links), "a link that leaves the tree")
+        set_aside |= dict.fromkeys(odd_links, "a link to a name that is no text")
+        for path in set_aside:
+            del changed[path]
+        notes += [f"{path}: {why}; set aside" for path, why in set_aside.items()]
 
         fresh = [path for path, now in changed.items() if now is not None and path not in base]
         rules = [path for path in base if posixpath.basename(path) == ".gitignore" and base[path].mode != LINK]

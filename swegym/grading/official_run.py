@@ -91,7 +91,10 @@ def lay_hidden(sandbox: Sandbox, task: Task) -> None:
 
 def _apply(sandbox: Sandbox, patch: str) -> str | None:
     """None when the patch is in the tree, else what was said against it."""
-    sandbox.write(_PATCH, patch.encode("utf-8", "surrogateescape"))
+    try:
+        sandbox.write(_PATCH, patch.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError as error:
+        return f"the patch is no text: {error}"
     said = []
     for number, way in enumerate(_WAYS):
         if number:  # what a way left behind half done would stop the next

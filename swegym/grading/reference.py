@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from swegym import paths
+from swegym.errors import GraderError
 from swegym.grading import replay
 from swegym.grading.apply import Change
 from swegym.grading.pytest_run import TestReport, run_hidden
@@ -181,7 +182,10 @@ def run_in(
         run_files = sorted({key.split("::")[0] for key in keys} & set(files))
     facts["traceback"] = "no"  # nobody reads why a twin fails, and for hundreds of them pytest takes minutes to say it
     facts["paths"] = run_files  # none, where calls alone are asked: no test file is collected for them
-    return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=_EXTRAS, facts=facts)
+    try:
+        return run_hidden(sandbox, task.tests, None, run_files, workdir=task.image.workdir, extras=_EXTRAS, facts=facts)
+    except GraderError as error:  # or what runs in there has left as a shell does that finds no Python
+        return TestReport({}, str(error), 0.0, "lost")
 
 
 def answers_of(report: TestReport) -> Answers:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import zlib
@@ -42,6 +43,7 @@ _HEADER = re.compile(r"^diff --git a/(.* /.*)$", re.MULTILINE)
 _LONGEST_REASON = 2_000  # characters; git says of each of a hundred thousand files why it does not apply
 _MEMORY_KIB = 4 << 20  # of address space for one git process: a delta can claim any size
 _SECONDS = 120.0
+_PROCESSOR_SECONDS = 30  # a patch can have git compare everything with everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,16 @@ class ScratchRepository:
             "GIT_DIR": str(self._folder),
             "GIT_TERMINAL_PROMPT": "0",
         }
-        limited = ["sh", "-c", f'ulimit -v {_MEMORY_KIB}; exec "$@"', "sh", "git", *arguments]
+        limits = f'ulimit -v {_MEMORY_KIB}; ulimit -t {_PROCESSOR_SECONDS}; exec "$@"'
+        limited = ["sh", "-c", limits, "sh", "git", *arguments]
         try:
             done = subprocess.run(
                 limited, input=stdin, capture_output=True, cwd=self._empty, env=environment, timeout=_SECONDS
             )
         except subprocess.TimeoutExpired:
             raise GitFailed(arguments[0], f"not done after {_SECONDS:g} seconds") from None
+        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            raise GitFailed(arguments[0], f"not done after {_PROCESSOR_SECONDS} seconds of processor time")
         if done.returncode not in accept:
             reason = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
             raise GitFailed(arguments[0], reason[:_LONGEST_REASON])

@@ -185,7 +185,7 @@ def _tried(
 @dataclass(frozen=True, slots=True)
 class _Run:
     report: TestReport | None = None  # None when the machine failed
-    error: str = ""
+    error: str = ""  # of the machine, or why no test could be begun
     refused: bool = False  # it would not take the patched tree
 
     @property
@@ -196,7 +196,7 @@ class _Run:
             "finished": f"pytest did not run the expected tests (exit code {self.report.exit_code})",
             "early": f"pytest ended before its session did (exit code {self.report.exit_code})",
             "time": "the tests ran out of time",
-            "lost": "no result came out of the sandbox",
+            "lost": self.error or "no result came out of the sandbox",
         }.get(self.report.ending, f"the run hit the limit on {self.report.ending}")
 
 
@@ -223,6 +223,8 @@ def _run(
                         sandbox, task.tests, task.hidden.expected, workdir=task.image.workdir, extras=extras
                     )
         return _Run(report)
+    except GraderError as error:  # or what runs in there has left as a shell does that finds no Python
+        return _Run(TestReport({}, "", 0.0, "lost"), str(error))
     except SandboxError as error:
         return _Run(error=str(error), refused=isinstance(error, TreeRefused))
 

@@ -30,6 +30,7 @@ from swegym.types import Sandbox, SandboxFactory, Task, Verdict
 LAYERS = ("identity", *inquiries.LAYERS)
 _TRIES = 2
 _MOST_SHOWN = 8
+_NO_SITES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,9 @@ def question(
     if first.trouble or first.tampering:
         return first
     silent = [question for question in known.questions.values() if question.key in first.opaque]
-    untold = [question for question in silent if question.tells and not question.twins]
-    if untold and "seals" in used:
-        untold = [
-            question for question in untold if not first.opaque[question.key] <= inquiries.choices_for(question).keys()
-        ]
+    untold = [
+        question for question in silent if question.tells and _is_untold(question, first.opaque[question.key], used)
+    ]
     if untold and "twins" in used:
         shown = tuple(f"seals: {question.key} passes on answers that nobody can compare" for question in untold)
         return replace(first, tampering=shown[:_MOST_SHOWN])
@@ -105,6 +104,15 @@ def question(
     return first
 
 
+def _is_untold(question: Question, opaque: frozenset[str], used: Collection[str]) -> bool:
+    """Whether nothing asks otherwise what was answered so that nobody can compare it."""
+    left = opaque - (inquiries.choices_for(question).keys() if "seals" in used else set())
+    if not question.twins:
+        return bool(left)
+    pinned = {site for site, check in question.seals.items() if (check["form"], check["operator"]) == ("equal", "==")}
+    return bool(left & pinned - question.twins.keys())  # one that is beside the test's twins
+
+
 def _added(before: Asked, later: Asked) -> Asked:
     counts = {layer: count + (later.counts or {}).get(layer, 0) for layer, count in (before.counts or {}).items()}
     return replace(later, counts=counts, facts=before.facts + later.facts)
@@ -120,7 +128,7 @@ def _confirmed(
     first, report, trouble = _asked(task, applied, inquiry, open_sandbox, machine)
     if first is None or report is None:
         return Asked(trouble=trouble)
-    tampering, facts = list(first.contradictions), report.facts
+    tampering, facts, opaque = list(first.contradictions), report.facts, first.opaque
     if first.doubts and not tampering:
         inquiry = planned.again()
         second, report, trouble = _asked(task, applied, inquiry, open_sandbox)
@@ -129,12 +137,16 @@ def _confirmed(
         before = set(map(_subject, first.doubts))
         tampering += [*second.contradictions, *(doubt for doubt in second.doubts if _subject(doubt) in before)]
         facts += report.facts
+        # What cannot be compared in either run is no answer: else who is wrong in one would be silent in the other.
+        opaque = {
+            key: opaque.get(key, _NO_SITES) | second.opaque.get(key, _NO_SITES) for key in {**opaque, **second.opaque}
+        }
     if tampering:
         tampering, trouble = _upheld(task, tampering, inquiry, open_sandbox)
         if trouble:
             return Asked(trouble=trouble)
     shown = tuple(tampering[:_MOST_SHOWN])
-    return Asked(shown, dict(first.asked), facts, opaque=first.opaque, left=inquiry.left)
+    return Asked(shown, dict(first.asked), facts, opaque=opaque, left=inquiry.left)
 
 
 def _upheld(

@@ -311,9 +311,12 @@ class BubblewrapSandbox:
             self._running -= 1
 
     def _run(
-        self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None, send: Send | None = None
+        self, request: dict[str, Any], stdin: bytes | None, timeout: float, keep: int | None, send: Send, tries: int = 2
     ) -> Pumped:
-        """Have the supervisor, or who else is behind `send`, do one request in the machine."""
+        """Have the supervisor, or who else is behind `send`, do one request in the machine.
+
+        What does not come in is tried again in a new machine: who runs in this one may set limits to who enters it.
+        """
         adds = request.get("file") != "read"
         self._enter()
         opened: list[int] = []
@@ -321,14 +324,11 @@ class BubblewrapSandbox:
             out, out_theirs = os.pipe()
             err, err_theirs = os.pipe()
             status, status_theirs = os.pipe()
-            if stdin is None:
-                feed, feed_theirs = -1, os.open("/dev/null", os.O_RDONLY)
-            else:
-                feed_theirs, feed = os.pipe()
+            feed_theirs, feed = os.pipe() if stdin is not None else (os.open("/dev/null", os.O_RDONLY), -1)
             theirs = [feed_theirs, out_theirs, err_theirs, status_theirs]
             opened += [out, err, status, *theirs]
             request |= {"pid": self._pid, "silent_network": self.image.silent_network, **refused_calls.for_requests()}
-            (send or self._supervisor.request)(b"x", request, [*theirs, self._pidfd])
+            send(b"x", request, [*theirs, self._pidfd])
             for descriptor in theirs:
                 os.close(descriptor)
                 opened.remove(descriptor)
@@ -351,16 +351,17 @@ class BubblewrapSandbox:
         if done.stopped is not None:
             with self._lock:
                 self._end()
+        elif done.status and done.status.startswith(b"broken") and tries > 1:
+            self.stop_processes()
+            return self._run(request, stdin, timeout, keep, send, tries - 1)
         elif not done.status or done.status.startswith(b"broken"):
             said = (done.status or b"broken the supervisor was killed").partition(b" ")[2].partition(b"\n")[0].decode()
             raise SandboxDied(f"this host did not run a command to its end: {said}. Open the sandbox again.")
         return done
 
     def _rlimits(self) -> dict[str, int]:
-        if self._cgroup is not None:
-            return self.limits.rlimits()
         rest = {"RLIMIT_NPROC": self.limits.processes, "RLIMIT_DATA": self.limits.memory_bytes}
-        return self.limits.rlimits() | rest
+        return self.limits.rlimits() | (rest if self._cgroup is None else {})
 
     def _used(self, most: int | None = None) -> int:
         """Bytes of the writable layer and of shared memory; counting stops above `most`, or the limit."""
@@ -382,7 +383,7 @@ class BubblewrapSandbox:
         limits = {"RLIMIT_FSIZE": self.limits.disk_bytes}
         request |= {"path": posixpath.join(self.image.workdir, path), "rlimits": limits}
         for _ in range(2):
-            done = self._run(request, data, _ACCESS_TIMEOUT, None)
+            done = self._run(request, data, _ACCESS_TIMEOUT, None, self._supervisor.request)
             if done.stopped == "disk":
                 raise OSError(errno.ENOSPC, "the sandbox's disk is full", path)
             verb, _, code = (done.status or b"").decode().partition(" ")

@@ -17,13 +17,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tarfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from swegym.errors import SandboxDied, SandboxUnavailable
+from swegym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from swegym.sandbox import docker_engine, docker_files, docker_image
 from swegym.sandbox.base import USER, argv_of, load_base, refuse_silent_network
 from swegym.sandbox.docker_engine import Engine, is_local, speaking
@@ -35,6 +36,7 @@ _WAIT = ["/usr/bin/env", "--ignore-signal=CHLD", "/usr/bin/cat"]  # the kernel r
 _SNAPSHOTS = "swegym/snapshot"
 _MARK = "/docker-engine"  # no folder: no other backend finds a layer there
 _ENDING = 10.0
+Accessed = TypeVar("Accessed")
 
 
 def how_limits_hold() -> dict[str, str]:
@@ -149,14 +151,13 @@ class DockerSandbox:
         return ExecResult(code, done.stdout, done.stderr, time.monotonic() - started, limit, done.truncated)
 
     def read(self, path: str) -> bytes:
-        self._check()
-        with speaking(f"reading {path}"):
-            return docker_files.read(self._api, self._id, self.image.workdir, path)
+        return self._access(f"reading {path}", lambda: docker_files.read(self._api, self._id, self.image.workdir, path))
 
     def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
-        self._check()
-        with speaking(f"writing {path}"):
-            docker_files.write(self._api, self._id, self.image.workdir, path, data, executable=executable)
+        self._access(
+            f"writing {path}",
+            lambda: docker_files.write(self._api, self._id, self.image.workdir, path, data, executable=executable),
+        )
 
     def snapshot(self) -> Snapshot:
         """Commit the container; the sandbox goes on. The engine keeps the commit as long as this process lives."""
@@ -270,6 +271,20 @@ class DockerSandbox:
                 raise SandboxDied("this sandbox belongs to the process that opened it. Open one after the fork.")
             if not self._running:
                 self._start()
+
+    def _access(self, what: str, work: Callable[[], Accessed]) -> Accessed:
+        """Read or write a file; when the engine fails at it, once more where nothing runs that could move it away."""
+        try:
+            self._check()
+            with speaking(what):
+                return work()
+        except SandboxDied:
+            raise
+        except (SandboxError, tarfile.TarError):
+            self.stop_processes()
+        self._check()
+        with speaking(what):
+            return work()
 
     def _prepared(self, request: dict[str, Any]) -> str:
         """Hand a command over to the engine; one that meets a machine which has ended starts it again."""

@@ -28,6 +28,7 @@ _WRAPPER = (
     r'printf "\0%s %s\0" "$m" "$c"; printf "\0%s %s\0" "$m" "$c" >&3; exit "$c"'
 )
 _STDOUT, _STDERR = 1, 2
+_LONGEST_CODE = 4  # bytes: three digits and the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,9 @@ class Frames:
         pending += data
         found = pending.find(self._mark)
         if found >= 0:
-            close = pending.find(b"\0", found + len(self._mark))
-            if close >= 0:
-                self.codes[number] = int(pending[found + len(self._mark) : close])
+            code, end, _ = bytes(pending[found + len(self._mark) :][:_LONGEST_CODE]).partition(b"\0")
+            if end or len(code) == _LONGEST_CODE:  # who forges it may forge no number, and never come to an end
+                self.codes[number] = int(code) if end and code.isdigit() else 255
                 self._outputs[number].add(bytes(pending[:found]))
                 pending.clear()
                 return

@@ -91,8 +91,9 @@ def test_the_compatible_grader_on_good_bad_and_broken_patches(task: Task) -> Non
     verdict = compatible.grade(task, harmless, open_sandbox)
     assert (verdict.resolved, verdict.cause) == (False, "agent")
     assert verdict.statuses[task.hidden.fail_to_pass[0]] == "failed"
-    broken = compatible.grade(task, "no patch at all", open_sandbox)
-    assert (broken.resolved, "does not apply" in broken.reason) == (False, True)
+    for broken in ("no patch at all", "half a pair \ud800"):
+        verdict = compatible.grade(task, broken, open_sandbox)
+        assert (verdict.resolved, "does not apply" in verdict.reason) == (False, True)
 
 
 def test_a_suite_that_hangs_is_unresolved(task: Task) -> None:

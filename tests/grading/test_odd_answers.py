@@ -18,6 +18,8 @@ from swegym.grading.plain_values import OPAQUE, agrees, content_of, decode
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
 
+EAST = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+
 
 class Lax(str):
     """Equal to what has the same letters."""
@@ -165,6 +167,11 @@ def test_a_loop_over_what_the_test_says_is_gone_through(name, held):
         ("4 things", lambda one, other: one.replace(".", "") == other.replace(".", "")),
         (b"a-b", lambda one, other: one.replace(b"-", b"") == other.replace(b"-", b"")),
         ({"a": -4}, lambda one, other: abs(one["a"]) == abs(other["a"])),
+        (datetime.date(2024, 2, 29), lambda one, other: one.month == other.month and one.year == other.year),
+        (datetime.time(12, 34, tzinfo=EAST), lambda one, other: one.replace(tzinfo=None) == other.replace(tzinfo=None)),
+        (datetime.timedelta(seconds=19800), lambda one, other: abs(one - other).seconds < 2),
+        (decimal.Decimal("1.50"), lambda one, other: abs(one - other) < decimal.Decimal("0.02")),
+        ([fractions.Fraction(1, 3)], lambda one, other: one[0].numerator == other[0].numerator),
     ],
 )
 def test_a_lax_equality_takes_something_beside_the_right_choice_for_it(value, lax):

@@ -185,6 +185,35 @@ def test_a_task_whose_tests_cannot_run_is_not_judged(task):
     assert "no_such_plugin" in verdict.output
 
 
+class Leaving:
+    """A machine whose commands end as where a shell finds no program, if code under test wants it so."""
+
+    def __init__(self, sandbox, number):
+        self.sandbox = sandbox
+
+    def exec(self, command, **options):
+        done = self.sandbox.exec(command, **options)
+        left = self.sandbox.exec(["/bin/test", "-e", "/tmp/left"], cwd="/").exit_code == 0
+        return dataclasses.replace(done, exit_code=127, stdout=b"") if left else done
+
+    def __getattr__(self, name):
+        return getattr(self.sandbox, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.sandbox.close()
+
+
+@pytest.mark.parametrize("when", ["True", "'_swegym_questions' in __import__('sys').modules"], ids=["tested", "asked"])
+def test_code_that_leaves_as_where_there_is_no_python_has_failed(task, when):
+    """Behind a shell, as in a container, the exit code may be its own."""
+    patch = fix_with(f"{when} and open('/tmp/left', 'w').close()")
+    verdict = grade(task, patch, Counting(wrap=Leaving))
+    assert (verdict.resolved, verdict.cause) == (False, "agent"), verdict.reason
+
+
 def test_a_task_that_is_not_built_says_so(task):
     image = dataclasses.replace(task.image, layers=("f" * 64,))
     verdict = grade(dataclasses.replace(task, image=image), GOLD, sandbox_factory())

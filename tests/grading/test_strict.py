@@ -5,7 +5,12 @@ import dataclasses
 import pytest
 from calc_repository import BASE, FORGE_REPORTS, patch_of
 
-from swegym.grading import make_grader, sealed
+from swegym.grading import make_grader, sealed, strict
+from swegym.grading.apply import AppliedPatch
+from swegym.grading.asking import Findings
+from swegym.grading.inquiries import Inquiry
+from swegym.grading.pytest_run import TestReport
+from swegym.grading.reference import Question
 from swegym.grading.strength import strength
 from swegym.grading.taking import reference_for
 from swegym.sandbox import sandbox_factory
@@ -309,3 +314,22 @@ def test_calls_that_depend_on_those_before_them_are_not_replayed(make_task, tmp_
     assert '["int", "3"]' in known.questions["tests/test_core.py::test_more"].calls.values()
     asked = [answer for question in known.questions.values() for answer in question.calls.values()]
     assert '["int", "0"]' not in asked
+
+
+def test_what_is_wrong_at_first_and_silent_when_asked_again_is_asked_otherwise(task, monkeypatch):
+    wrong = Findings(doubts=("seals: k was reported to pass, but ...",), opaque={"other": frozenset("1")})
+    silent = Findings(opaque={"k": frozenset("2")})
+    runs = [(wrong, TestReport({}, "", 0.0, "finished"), ""), (silent, TestReport({}, "", 0.0, "finished"), "")]
+    monkeypatch.setattr(strict, "_asked", lambda *arguments: runs.pop(0))
+    inquiry = Inquiry({}, frozenset("k"), {}, {}, {}, ())
+    asked = strict._confirmed(task, AppliedPatch(), strict.Plan((), inquiry, lambda: inquiry), sandbox_factory())
+    assert (asked.tampering, asked.opaque) == ((), {"other": frozenset("1"), "k": frozenset("2")})
+
+
+def test_an_equality_that_nobody_compared_is_not_asked_by_twins_of_another_one():
+    endless = {"form": "equal", "operator": "==", "answers": ['["float", "inf"]']}
+    plain = {"form": "equal", "operator": "==", "answers": ['["int", "3"]']}
+    question = Question("t.py::test_a", {"0": plain, "1": endless}, twins={"0": (1, 2)}, tells=True)
+    untold = {sites: strict._is_untold(question, frozenset(sites), ("seals", "twins")) for sites in ("0", "1", "01")}
+    assert untold == {"0": False, "1": True, "01": True}
+    assert not strict._is_untold(dataclasses.replace(question, twins={"1": (1,)}), frozenset("1"), ("seals", "twins"))

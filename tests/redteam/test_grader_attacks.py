@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import time
 import zlib
 
 import pytest
@@ -11,6 +12,7 @@ import tiny_set
 from swegym.errors import PatchError
 from swegym.grading import apply, apply_patch, evidence, make_grader, pytest_run
 from swegym.grading.archive import BLOCK, read_archive
+from swegym.grading.links import leaving
 from swegym.sandbox import Limits, sandbox_factory
 from swegym.types import HiddenTests, Task
 
@@ -159,6 +161,8 @@ BOMBS = {
     "half a surrogate pair": "diff --git a/x b/x\n\ud800",
     "a size of 5000 digits": new_file("x", "GIT binary patch\nliteral " + "9" * 5000 + "\n"),
     "a file beyond all limits": new_file("x", f"GIT binary patch\nliteral {1 << 50}\n"),
+    "a size of noughts and no number": new_file("x", f"GIT binary patch\nliteral {'0' * 300_000}x\n"),
+    "folders in folders": "".join(new_file(f"{n}/{'d/' * 1900}x", "") for n in range(9)),
     "too many files": "".join(new_file(f"f{n}", "") for n in range(300)),
     "large files of nothing": "".join(new_file(f"f{n}", literal(bytes(1 << 20))) for n in range(9)),
 }
@@ -168,9 +172,26 @@ BOMBS = {
 def test_a_patch_that_is_a_bomb_is_refused(task: Task, patch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apply, "LARGEST_CONTENT", 8 << 20)
     monkeypatch.setattr(apply, "MOST_FILES", 200)
+    monkeypatch.setattr(apply, "MOST_FOLDERS", 9_000)
     with pytest.raises(PatchError):
         apply_patch(task, patch)
     assert make_grader()(task, patch, sandbox_factory()).resolved is False
+
+
+def test_a_patch_that_git_compares_for_hours_is_refused(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swegym.grading.scratch._PROCESSOR_SECONDS", 1)
+    lines = "@@ -0,0 +1,500000 @@\n" + "+a\n" * 500_000
+    hunk = "@@ -2,50000 +2,50000 @@\n" + " a\n" * 49_998 + "-b\n+c\n a\n"
+    patch = new_file("x", f"--- /dev/null\n+++ b/x\n{lines}diff --git a/x b/x\n--- a/x\n+++ b/x\n{hunk}")
+    with pytest.raises(PatchError, match="1 seconds of processor time"):
+        apply_patch(task, patch)
+
+
+def test_links_by_the_thousand_that_lead_in_a_circle_are_not_all_followed() -> None:
+    links = {name: name for name in map(str, range(60_000))}
+    started = time.process_time()
+    assert leaving(links, links) == links.keys()
+    assert time.process_time() - started < 5
 
 
 def test_notes_on_a_patch_are_bounded(task: Task) -> None:

@@ -74,6 +74,24 @@ def test_a_stopped_file_access_is_done_in_a_new_machine(monkeypatch: pytest.Monk
             assert box.read("x") == b"1"
 
 
+HINDERER = """
+import ctypes, os
+limit, nothing, last = ctypes.CDLL(None).prlimit, b"\\0" * 16, os.getpid()
+while True:
+    for pid in range(last + 1, last + 7):
+        last = pid if limit(pid, 7, nothing, None) == 0 else last
+"""
+
+
+def test_who_comes_into_a_machine_cannot_be_kept_out_of_it() -> None:
+    """A process may set limits of another of its user: without descriptors the next command did not begin."""
+    with open_sandbox(IMAGE) as box:
+        box.write("hinder.py", HINDERER.encode())
+        for _ in range(6):
+            box.exec(f"{PYTHON} hinder.py >/dev/null 2>&1 & sleep 0.2")
+            assert box.exec(["/bin/echo", "in"]).stdout in (b"in\n", b"")  # or it came in, and could open no file
+
+
 def test_what_a_policy_calls_a_list_of_cgroups_is_none(tmp_path: Path) -> None:
     """What is listed is ended and removed with a machine, so a policy could have any process of its owner ended."""
     group = make_cgroup(Limits(), tmp_path / "list")

@@ -1,16 +1,19 @@
 """What a policy makes of files, answers and patches to hang the harness, or to reach the terminal of who watches."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 import tiny_set
 
+from swegym.adapters.reward import patch_in
 from swegym.cli.progress import Board
 from swegym.cli.screen import print_json
 from swegym.guidance import make_teacher
 from swegym.messages import printable, transcript
 from swegym.sandbox.fake import FakeSandbox
+from swegym.text import parse_action
 from swegym.tools import ToolContext, answer, load
 from swegym.types import PublicTask, TestSetup, Trajectory, Verdict
 
@@ -45,6 +48,14 @@ def test_text_for_a_terminal_keeps_what_is_text() -> None:
     assert printable("caf\u00e9\t\u4e2d\r\nnext") == "caf\u00e9\t\u4e2d\nnext"
 
 
+def test_nothing_in_json_controls_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"reason": "\x9b2J \x1b[2J \x7f \ud800 \u202e", "text": "caf\u00e9 \U0001f389"}
+    print_json(data)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == data and "caf\u00e9 \U0001f389" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
 FILES = {
     "one letter a million times": (b"a" * 1_000_000, "a" * 1000, "times and more"),
     "lines that are hard to compare": (
@@ -65,6 +76,14 @@ def test_an_edit_answers_soon_whatever_is_in_the_file(data: bytes, old: str, sai
     context = ToolContext(FakeSandbox(files={"/testbed/x": data}), task, TestSetup(("tests",)))
     text, done = answer(load(["edit"]), "edit", json.dumps({"path": "x", "old": old, "new": "c"}), context)
     assert not done and said in text
+
+
+def test_a_message_of_blocks_that_never_end_is_read_at_once() -> None:
+    started = time.process_time()
+    assert "tool_calls" not in parse_action("```bash\n" * 50_000)
+    assert patch_in("```diff\n" * 50_000) == ""
+    assert patch_in("```diff\n--- a/x\n```\n" + "```diff\n--- a/y\n" * 50_000) == "--- a/x\n"
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("value", ["-" * 20_000 + "1", "a" + ".b" * 3000, "(" * 150 + ")" * 150])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swegym.errors import InputError, NotBuilt, SandboxDied, SandboxUnavailable, UnknownName
+from swegym.errors import InputError, NotBuilt, SandboxDied, SandboxError, SandboxUnavailable, UnknownName
 from swegym.sandbox import Limits, machines, open_sandbox
 from swegym.sandbox.complaints import unavailable
 from swegym.sandbox.limits import how_limits_hold
@@ -117,7 +117,7 @@ def test_what_the_host_refuses_is_its_own_fault_and_named(monkeypatch: pytest.Mo
         if box._cgroup is None:  # type: ignore[attr-defined]
             pytest.skip("no cgroup can be had here, so none can be taken away")
         monkeypatch.setattr("swegym.sandbox.limits.Cgroup.entries", lambda self: ["/gone/cgroup.procs"])
-        with pytest.raises(SandboxDied, match=r"No such file or directory: ./gone/cgroup"):
+        with pytest.raises(SandboxError, match=r"No such file or directory: ./gone/cgroup"):
             box.exec("true")
         with pytest.raises(SandboxUnavailable, match=r"No such file or directory: ./gone/cgroup"):
             open_sandbox(IMAGE)

@@ -4,6 +4,7 @@ import signal
 import socketserver
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 from container_engine import engine  # noqa: F401 - a fixture
+from docker.errors import NotFound
 
 from swegym.errors import SandboxDied, SandboxUnavailable
 from swegym.images import store as layers
-from swegym.sandbox import Limits, docker_engine, open_sandbox
+from swegym.sandbox import Limits, docker_engine, docker_files, open_sandbox
 from swegym.sandbox.docker import how_limits_hold
 from swegym.types import Image, Snapshot
 
@@ -86,6 +88,26 @@ def test_links_mean_what_they_mean_inside(api: Any) -> None:
         box.exec("ln -s /etc/machine-id out")
         with pytest.raises(FileNotFoundError):
             box.read("out")  # this host has one, the machine does not
+
+
+@pytest.mark.parametrize("trouble", [NotFound("moved away"), tarfile.ReadError("unexpected end of data")])
+def test_what_moves_while_it_is_read_is_read_again_where_nothing_runs(
+    api: Any, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """What a policy keeps moving must not fail its machine: that would be judged by nobody."""
+    troubles, read = [trouble], docker_files.read
+
+    def moved(*arguments: Any) -> bytes:
+        if troubles:
+            raise troubles.pop()
+        return read(*arguments)
+
+    with open_sandbox(IMAGE, "docker") as box:
+        box.write("x", b"1")
+        box.exec("sleep 60 >/dev/null 2>&1 &")
+        monkeypatch.setattr(docker_files, "read", moved)
+        assert box.read("x") == b"1"
+        assert box.exec("grep -l ^sleep /proc/[0-9]*/comm").stdout == b""
 
 
 def test_limits_that_end_a_command_are_named(api: Any) -> None:
