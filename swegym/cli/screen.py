@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from swegym.messages import CONTROL, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # and JSON leaves it as it is
 
 STYLES = {
     "ok": "green",
