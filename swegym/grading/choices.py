@@ -63,7 +63,7 @@ def among_neighbours(value: Any, source: random.Random) -> tuple[list[str], list
             continue
         if other != value and _has_literal(other):
             others[repr(other)] = None
-    if not others and not isinstance(literal, ast.Call):
+    if not others and not _is_named(value):
         nodes = [changed(literal, step) or ast.Constant(step) for step in range(1, STEPS + 1)]
         others = dict.fromkeys(repr(one) for one in map(_value, nodes) if one != value and _has_literal(one))
     if not others:

@@ -184,10 +184,10 @@ def test_a_lax_equality_takes_something_beside_the_right_choice_for_it(value, la
 def test_copies_of_a_test_that_are_asked_apart_are_in_machines_of_their_own():
     twinned = {"a": {"a0": 0, "a1": 1, "a2": 2}, "b": {"b0": 1, "b1": 0}}
     inquiry = inquiries.Inquiry({}, frozenset({"s", "a0", "a1", "a2", "b0", "b1"}), {}, twinned, {}, [{}])
-    assert inquiry.parts == [(inquiry.keys, [{}])]
+    assert inquiry.parts == [inquiries.Part(inquiry.keys, [{}])]
     parts = dataclasses.replace(inquiry, apart=True).parts
-    assert [sorted(keys) for keys, _ in parts] == [["a0", "b0", "s"], ["a1", "b1"], ["a2"]]
-    assert [len(calls) for _, calls in parts] == [1, 0, 0]
+    assert [sorted(part.keys) for part in parts] == [["a0", "b0", "s"], ["a1", "b1"], ["a2"]]
+    assert [len(part.calls) for part in parts] == [1, 0, 0]
 
 
 WARNS = b"""\
