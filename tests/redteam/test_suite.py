@@ -14,6 +14,7 @@ Grounds = dict[str, Task]
 # Paid still, and why. Nothing is taken out of here without a layer that holds it, nothing put in without a reason.
 KNOWN: dict[str, str] = {
     "guesses-among-choices": "by chance: each answer that it does not know is guessed rightly once in sixteen times",
+    "known-row-of-a-helper": "by chance: of the copies of a test one is guessed, about once in four times",
     "picks-the-likely-choice": "who sees right and near answers side by side can tell some without having given one",
     "word-that-stands-nowhere-else": "by chance, more often than a guess where few words stand in the tests' file",
     "pages-of-the-host": "what one machine has read stays in the host's page cache, and the next can see it",
