@@ -12,7 +12,6 @@ from swegym.messages import CONTROL, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-
 STYLES = {
     "ok": "green",
     "solved": "green",

@@ -40,9 +40,9 @@ from swegym.sandbox.base import MOST_READ, argv_of, load_base, stored_layer, too
 from swegym.sandbox.command_line import machine_argv
 from swegym.sandbox.complaints import explained, unavailable
 from swegym.sandbox.disk import bytes_free, bytes_used, bytes_without_a_name
-from swegym.sandbox.limits import Limits, make_cgroup
+from swegym.sandbox.limits import Cgroup, Limits, make_cgroup
 from swegym.sandbox.pump import Pumped, pump
-from swegym.sandbox.removal import clean_machine
+from swegym.sandbox.removal import clean_machine, remove_groups
 from swegym.types import ExecResult, Image, Snapshot
 
 _START_TIMEOUT = 20.0
@@ -70,8 +70,8 @@ class BubblewrapSandbox:
         self._upper = self._folder / "upper"
         self._shared = self._folder / "shm"
         self._closed = False
-        self._pid = 0
-        self._pidfd = -1
+        self._cgroup: Cgroup | None = None
+        self._pid, self._pidfd = 0, -1
         self._lock = threading.Lock()  # guards starting and ending the machine, and counting what runs in it
         self._snapshotting = threading.Lock()
         self._running = 0  # requests under way
@@ -220,6 +220,8 @@ class BubblewrapSandbox:
                 return
             self._closed = True
             self._end()
+            if self._cgroup:  # somebody may have removed the folder that lists it
+                remove_groups(list(map(str, self._cgroup.folders)))
             clean_machine(str(self._folder))
             snapshots.let_go(self._frozen)
 

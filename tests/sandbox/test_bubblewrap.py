@@ -85,6 +85,8 @@ def test_a_removed_layer_is_a_dead_sandbox_not_a_result() -> None:
         clean(str(box._folder))  # type: ignore[attr-defined]
         with pytest.raises(SandboxDied):
             box.exec("true")
+        group = box._cgroup  # type: ignore[attr-defined]
+    assert group is None or not any(folder.exists() for folder in group.folders), "nobody else knows of it now"
 
 
 def test_a_killed_supervisor_is_a_dead_sandbox_and_the_next_one_works() -> None:
