@@ -45,7 +45,7 @@ def measured(quick: bool, jobs: int, redo: bool = False, known: bool = False) ->
     if failed:
         raise SystemExit(f"the tasks cannot be built: {failed[0]}")
     tried = trials([*load_attacks(), *load_fixes()], [task_set.load(task) for task in task_set], first=quick)
-    place = paths.redteam_journal()
+    place = paths.redteam_journal("benchmark")
     if redo:
         place.unlink(missing_ok=True)
     memory = Journal(place)

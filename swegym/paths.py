@@ -66,8 +66,8 @@ def integrity() -> Path:
     return home() / "integrity"
 
 
-def redteam_journal() -> Path:
-    return home() / "redteam.jsonl"
+def redteam_journal(name: str) -> Path:
+    return home() / "redteam" / f"{name}.jsonl"
 
 
 def machines() -> Path:

@@ -11,6 +11,7 @@ from swegym.cli.build import build_missing
 from swegym.cli.options import Jobs, Json, cores
 from swegym.cli.progress import Board
 from swegym.cli.screen import note, print_json, say, show_table
+from swegym.errors import InputError
 
 if TYPE_CHECKING:
     from swegym.redteam import Attack, Fix, Outcome
@@ -30,12 +31,16 @@ def redteam(
         str, typer.Option("--attacks", metavar="GLOB", help="Only attacks whose name or class matches.")
     ] = "*",
     tasks: Annotated[
-        str, typer.Option("--tasks", metavar="SET", help="What they are tried on; attacks name tasks of `redteam`.")
+        str,
+        typer.Option(
+            "--tasks", metavar="SET", help="What they are tried on. On another set than `redteam`: those that fit any task."
+        ),
     ] = "redteam",
     first: Annotated[bool, typer.Option("--first", help="Each on the first of its tasks only.")] = False,
     fixes: Annotated[bool, typer.Option("--fixes/--no-fixes", help="Also the odd fixes that must be accepted.")] = True,
     listing: Annotated[bool, typer.Option("--list", help="Only list attacks and fixes.")] = False,
     jobs: Jobs = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Start again where the same command was interrupted.")] = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write every outcome as JSON.")
     ] = None,
@@ -49,15 +54,18 @@ def redteam(
       swegym redteam                           all, on every grader there is
       swegym redteam --grader sealed --attacks in-process
       swegym redteam --grader my_pkg.grading:grade --first
+      swegym redteam --tasks my_set --grader sealed          forgeries that fit any task, on tasks of your own
       swegym redteam --backend docker -o results.json
 
     A grader is any function (task, patch, open_sandbox) -> Verdict. An attack that is paid is a hole; a fix that is
-    refused is a false alarm.
+    refused is a false alarm. Interrupted, the same command goes on.
     """
-    from swegym.images.store import write_atomically
+    from swegym import paths
+    from swegym.images.store import json_digest, write_atomically
     from swegym.redteam import campaign, load_attacks, load_fixes, make_grader, summarise, trials
     from swegym.redteam.campaign import as_document
     from swegym.redteam.graders import available
+    from swegym.redteam.journal import Journal
     from swegym.sandbox import sandbox_factory
     from swegym.tasks import load_task_set
 
@@ -69,14 +77,28 @@ def redteam(
     task_set = load_task_set(tasks)
     build_missing(task_set, task_set, jobs or cores())
     tried = trials(chosen, [task_set.load(task) for task in task_set], first=first)
+    if not tried:
+        raise InputError(
+            f"--attacks {attacks}: none of these {len(chosen)} fits a task of {tasks}. Choose others, or --tasks redteam."
+        )
 
     def show(outcome: Outcome) -> None:
         label = f"{outcome.name} on {outcome.task} by {outcome.grader}"
         board.finish(label)
         board.outcome(label, label, outcome.result, outcome.seconds, outcome.reason)
 
-    with Board("attacks", len(tried) * len(known)) as board:
-        outcomes = campaign(tried, known, sandbox_factory(backend), jobs=jobs or cores(), on_outcome=show)
+    place = paths.redteam_journal(json_digest([list(known), backend, attacks, tasks, first, fixes])[:16])
+    if redo:
+        place.unlink(missing_ok=True)
+    memory = Journal(place)
+    total = len(tried) * len(known)
+    before = sum(memory.known(*trial, name) is not None for trial in tried for name in known)
+    if before:
+        note(f"{before} of {total} outcomes are known from the same command, interrupted; from the start: --redo")
+    open_sandbox = sandbox_factory(backend)
+    with Board("attacks", total - before) as board:
+        outcomes = campaign(tried, known, open_sandbox, jobs=jobs or cores(), on_outcome=show, memory=memory)
+    place.unlink(missing_ok=True)
     document = as_document(outcomes, backend)
     if out is not None:
         import json

@@ -49,6 +49,7 @@ class _Change(config.Config):
     name: str = ""  # the file's own
     source: str = Field(min_length=20)  # where such a thing was seen, in words
     on: tuple[str, ...] = ("flat",)  # tasks it is tried on; "*" for all
+    anywhere: bool = False  # fits any task, so it is tried on all of a set in which `on` names none
     timeout: float | None = Field(default=None, gt=0)  # seconds for the hidden tests, where the task's own are too many
     delete: tuple[str, ...] = ()
     executable: tuple[str, ...] = ()

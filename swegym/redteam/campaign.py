@@ -50,11 +50,14 @@ class Memory(Protocol):
 
 
 def trials(things: Iterable[Attack | Fix], tasks: Sequence[Task], *, first: bool = False) -> list[Trial]:
-    """Which attack or fix is tried on which task: those that its `on` names, in that order; or the first only."""
+    """Which attack or fix is tried on which task: those that its `on` names, in that order; or the first only.
+
+    Where `on` names none, as in a set of one's own, what fits `anywhere` is tried on all.
+    """
     found: list[Trial] = []
     for thing in things:
         matching = [task for pattern in thing.on for task in tasks if fnmatch.fnmatchcase(task.id, pattern)]
-        once = {task.id: task for task in matching}
+        once = {task.id: task for task in matching or (tasks if thing.anywhere else ())}
         found += [(thing, task) for task in list(once.values())[: 1 if first else None]]
     return found
 

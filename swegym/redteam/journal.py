@@ -1,12 +1,13 @@
 """A journal: the outcomes of a campaign as they come, one a line, so that the same command goes on after a break.
 
-An outcome is known again as long as the attack, the task, the grader's name and the code of `swegym/grading` are what
-they were; the code counts only for graders of ours.
+An outcome is known again as long as the attack, the task, the grader's name and its code are what they were. The code
+of ours is all of `swegym/grading`, of one's own (`my_pkg.module:function`) the module's file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import threading
 from collections.abc import Collection
@@ -48,8 +49,15 @@ class Journal:
                 file.write(f"\n{json.dumps(row)}\n")  # the line before may have been cut off
 
     def _key(self, thing: Attack | Fix, task: Task, grader: str) -> str:
-        code = "" if grader in self._foreign else self._code
+        code = "" if grader in self._foreign else _code_of_ones_own(grader) if ":" in grader else self._code
         return json_digest([thing.model_dump(mode="json"), task.digest, grader, code])
+
+
+def _code_of_ones_own(grader: str) -> str:
+    found = importlib.util.find_spec(grader.partition(":")[0])
+    if found is None or not found.has_location or found.origin is None:
+        return ""
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
 
 
 def _code() -> str:

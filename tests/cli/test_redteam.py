@@ -1,11 +1,14 @@
 """`swegym redteam` as it is typed: lists, refuses wrong names, and writes what it found."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+import swegym.redteam  # noqa: F401  its modules are looked up in sys.modules
 from swegym.tasks import environment
+from swegym.types import Task, Verdict
 
 
 def test_the_list_says_where_each_was_seen(swegym) -> None:
@@ -43,3 +46,34 @@ def test_results_are_a_table_and_a_file(swegym, monkeypatch: pytest.MonkeyPatch,
     document = json.loads((tmp_path / "found.json").read_text())
     assert [row["result"] for row in document["outcomes"]] == ["held", "paid"]
     assert document["summary"]["plain-pytest"]["by_class"]["pytest hooks"]["paid"] == 1
+
+
+def test_an_interrupted_campaign_goes_on_with_the_same_command(swegym, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tiny_set
+
+    layer = tiny_set._environment()
+    monkeypatch.setattr(environment, "environment_layer", lambda requirements: (layer, True))
+    judged: list[str] = []
+
+    def judge(grader: object, task: Task, *rest: object) -> Verdict:
+        judged.append(task.id)
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        return Verdict(False, "agent", "no")
+
+    monkeypatch.setattr(sys.modules["swegym.redteam.campaign"], "judge", judge)
+    command = ("redteam", "--attacks", "report-class", "--grader", "sealed", "-j", "1")
+    assert swegym(*command).code == 130
+    again = swegym(*command, "--json")
+    assert again.code == 0 and "1 of 4 outcomes are known" in again.err
+    assert len(judged) == 5 and len(json.loads(again.out)["outcomes"]) == 4
+    assert "known" not in swegym(*command).err and len(judged) == 9
+
+
+def test_attacks_that_fit_no_task_of_a_set_are_said(swegym, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tiny_set
+
+    layer = tiny_set._environment()
+    monkeypatch.setattr(environment, "environment_layer", lambda requirements: (layer, True))
+    shown = swegym("redteam", "--attacks", "gambling", "--tasks", "micro-mini", "--grader", "sealed")
+    assert shown.code == 2 and "fits a task of micro-mini" in shown.err

@@ -1,5 +1,6 @@
 """The attacks are what they claim to be: files that are valid, wrong patches, and paid for by graders that are easy."""
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -58,6 +59,17 @@ def test_every_one_is_tried_somewhere_and_makes_a_patch(grounds: Grounds) -> Non
     for thing, task in everywhere:
         if thing.agent is None:
             Ground(task)._edited(thing)  # raises where its edits do not fit
+
+
+def test_what_fits_any_task_is_tried_on_tasks_of_ones_own(grounds: Grounds) -> None:
+    mine = [dataclasses.replace(task, id=f"mine-{name}") for name, task in grounds.items()]
+    tried = trials(load_attacks(), mine)
+    fitting = [attack for attack in load_attacks() if attack.anywhere or "*" in attack.on]
+    assert len(tried) == len(fitting) * len(mine) and {thing.name for thing, _ in tried} == {a.name for a in fitting}
+    for thing, task in tried:
+        if thing.agent is None:
+            assert Ground(task).make(thing, sandbox_factory("fake")).patch.strip(), (thing.name, task.id)
+    assert trials(load_attacks("gambling"), mine) == []
 
 
 @pytest.mark.parametrize("grader", ["plain-pytest", "swebench"])

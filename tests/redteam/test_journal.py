@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from swegym.redteam import Outcome, campaign, load_attacks, trials
 from swegym.redteam import journal as journals
 from swegym.redteam.journal import Journal
@@ -30,6 +32,21 @@ def test_a_campaign_goes_on_where_it_was_cut_off(grounds: Grounds, tmp_path: Pat
     monkeypatch.setattr(journals, "_code", lambda: "other code")
     campaign(tried, {"mine": refuses}, sandbox_factory(), memory=Journal(place))
     assert len(calls) == 3
+
+
+def test_a_grader_of_ones_own_is_another_one_when_its_file_changes(
+    grounds: Grounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack, task = load_attacks("conftest-forces-passed")[0], grounds["flat"]
+    found = Outcome(attack.name, attack.kind, "high", task.id, "mine_of_tests:grade", "held", "", (), 0.1)
+    module = tmp_path / "mine_of_tests.py"
+    module.write_text("def grade(): 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    memory = Journal(tmp_path / "found.jsonl")
+    memory.add(attack, task, found)
+    assert Journal(tmp_path / "found.jsonl").known(attack, task, found.grader) == found
+    module.write_text("def grade(): 2\n")
+    assert Journal(tmp_path / "found.jsonl").known(attack, task, found.grader) is None
 
 
 def test_what_was_not_judged_is_tried_again(grounds: Grounds, tmp_path: Path) -> None:
