@@ -83,6 +83,8 @@ def _parsed(source: bytes) -> bytes | None:
         normalising.Split().visit(function)
         tolerances.with_numbers(function, constants)
         bindings.name_rebindings(function)
+        if function.name.startswith("test") and normalising.may_only_end(function) and not sites(tree, function):
+            normalising.assert_the_end(function)
     tree.words = changes.vocabulary(tree)  # type: ignore[attr-defined]
     return pickle.dumps(tree)
 

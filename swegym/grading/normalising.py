@@ -33,6 +33,17 @@ def _is_literal(node: ast.expr) -> bool:
     return True
 
 
+def may_only_end(function: Function) -> bool:
+    """Whether a test that asserts nothing wants no more than to come to its end."""
+    nodes = [node for statement in function.body for node in ast.walk(statement)]
+    return not any(isinstance(node, ast.Assert | ast.Yield | ast.YieldFrom) for node in nodes)
+
+
+def assert_the_end(function: Function) -> None:
+    """Say by an assertion that the end is reached, which can be asked, and contradicted, as others can."""
+    function.body.append(ast.Assert(ast.Constant(True), None))
+
+
 def inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:
     """A table that is a module constant becomes the test's own, so that it can be changed there."""
     for decorator in function.decorator_list:

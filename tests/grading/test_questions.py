@@ -208,6 +208,41 @@ def test_by_name():
     assert "wanted" not in seals.finished(sealed.tree).decode()
 
 
+def test_a_test_that_asserts_nothing_is_asked_whether_it_ends():
+    text = b"""
+def test_end():
+    run("a")
+
+async def test_helper():
+    check_all("a")
+
+def test_asserts():
+    run("a")
+    assert found() == 2
+
+def test_told():
+    check("a", 3)
+
+def test_steps():
+    yield run("a")
+
+def prepare():
+    run("b")
+"""
+    tree = expectations.parse(text)
+    functions = dict(expectations.test_functions(tree))
+    found = {name: [site.form for site in expectations.sites(tree, function)] for name, function in functions.items()}
+    assert found == {
+        **{"test_end": ["truth"], "test_helper": ["truth"], "test_asserts": ["equal"], "test_told": ["call"]},
+        **{"test_steps": [], "prepare": []},
+    }
+    (site,) = expectations.sites(tree, functions["test_end"])
+    assert ast.unparse(twins.variant(tree, functions["test_end"], {0: 1}, "t")).endswith("assert not True")
+    assert twins.steps_of(tree, functions["test_end"], site) == [1]
+    sealed = seals.seal(tree, ["test_end"])
+    assert "ask(0, not not True)" in seals.finished(sealed.tree).decode().replace("_swegym_", "")
+
+
 CALLS = b"""
 from unittest import mock
 from shop import buy, testing
