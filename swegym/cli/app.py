@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from swegym import __version__
 from swegym.cli import demo, doctor, export, grade, images, loop, pairs, play, redteam, report, run, tasks, train
+from swegym.cli.screen import say
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -38,6 +42,16 @@ app.add_typer(train.app, name="train", context_settings=_SETTINGS)
 app.command()(loop.loop)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"swegym {__version__}")
+        raise typer.Exit()
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
     pass

@@ -1,5 +1,6 @@
 """Every verb explains itself: examples first, few flags, and the exit code of wrong usage."""
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -81,6 +82,11 @@ def test_there_is_no_verb_without_a_test_here() -> None:
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "swegym", "tasks", "list", "--wrong"], capture_output=True, text=True)
     assert done.returncode == 2 and "Usage: swegym tasks list" in done.stderr
+
+
+def test_the_version_is_the_packages_own(swegym) -> None:
+    shown = swegym("--version")
+    assert (shown.code, shown.out.strip()) == (0, f"swegym {importlib.metadata.version('swegym')}")
 
 
 def test_no_completion_flags(swegym) -> None:
