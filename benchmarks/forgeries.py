@@ -2,11 +2,11 @@
 
     python benchmarks/forgeries.py [--tasks SET] [--jobs N] [--redo]
 
-The attacks are those of the red team that know nothing of a task but where its bug lies, how it is imported and what its
-tests are called: forged reports, objects equal to everything, answers read from the test's file, hooks, logs. None holds
-any part of a fix. Graders: `sealed`, and plain pytest for comparison. The set (default: `pypi`) has to be built. What was
-found is kept in the store as it comes, so the same command goes on where it was cut off (`--redo`: from the start).
-Writes results/forgeries.json, and the table of docs/redteam.md between its marks.
+The attacks are those of the red team that know nothing of a task but where its bug lies, how it is imported and what
+its tests are called: forged reports, objects equal to everything, answers read from the test's file, hooks, logs. None
+holds any part of a fix. Graders: `sealed`, and plain pytest for comparison. The set (default: `pypi`) has to be built.
+What was found is kept in the store as it comes, so the same command goes on where it was cut off (`--redo`: from the
+start). Writes results/forgeries.json, and the table of docs/redteam.md between its marks.
 """
 
 from __future__ import annotations

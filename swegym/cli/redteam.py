@@ -33,7 +33,9 @@ def redteam(
     tasks: Annotated[
         str,
         typer.Option(
-            "--tasks", metavar="SET", help="What they are tried on. On another set than `redteam`: those that fit any task."
+            "--tasks",
+            metavar="SET",
+            help="What they are tried on; on another set than `redteam`, those that fit any task.",
         ),
     ] = "redteam",
     first: Annotated[bool, typer.Option("--first", help="Each on the first of its tasks only.")] = False,
@@ -79,7 +81,7 @@ def redteam(
     tried = trials(chosen, [task_set.load(task) for task in task_set], first=first)
     if not tried:
         raise InputError(
-            f"--attacks {attacks}: none of these {len(chosen)} fits a task of {tasks}. Choose others, or --tasks redteam."
+            f"--attacks {attacks}: none of these {len(chosen)} fits a task of {tasks}. Name others, or --tasks redteam."
         )
 
     def show(outcome: Outcome) -> None:

@@ -63,6 +63,11 @@ class Site:
     remake: Callable[[ast.expr], ast.stmt] | None = field(default=None, compare=False)
     named: bool = False  # what a block waits for has a name there, which the test may look at
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it says no more than that the test comes to its end."""
+        return self.form == "truth" and isinstance(self.asked, ast.Constant) and self.asked.value is True
+
 
 def parse(source: bytes) -> ast.Module | None:
     """A test file's tree, normalised and of the caller's own; None for what this Python cannot read."""
@@ -83,7 +88,7 @@ def _parsed(source: bytes) -> bytes | None:
         normalising.Split().visit(function)
         tolerances.with_numbers(function, constants)
         bindings.name_rebindings(function)
-        if function.name.startswith("test") and normalising.may_only_end(function) and not sites(tree, function):
+        if normalising.may_only_end(function) and all(site.form == "call" for site in sites(tree, function)):
             normalising.assert_the_end(function)
     tree.words = changes.vocabulary(tree)  # type: ignore[attr-defined]
     return pickle.dumps(tree)
@@ -161,9 +166,9 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_With(self, node: ast.With) -> ast.stmt:
         awaiting = [item for item in node.items if _awaits(item.context_expr)]
+        raising = any(_awaits(item.context_expr) == "raises" for item in awaiting)
         for item in awaiting:
             self._replace_awaiting(cast(ast.Call, item.context_expr), item, "context_expr")
-        raising = any(_awaits(item.context_expr) == "raises" for item in awaiting)
         before, self._in_raising = self._in_raising, self._in_raising or raising
         self.generic_visit(node)
         self._in_raising = before
@@ -178,9 +183,7 @@ class _Rewriter(ast.NodeTransformer):
             setattr(owner, place, other)
 
     def _of_unittest(self, call: ast.Call) -> Site | None:
-        if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
-            return None
-        if call.func.value.id != "self":
+        if not isinstance(call.func, ast.Attribute) or getattr(call.func.value, "id", "") != "self":
             return None
         name, arguments = call.func.attr, call.args
         if name in _UNITTEST and len(arguments) >= 2:
@@ -382,7 +385,7 @@ def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
 
 
 def _awaits(call: ast.expr) -> Literal["raises", "warns"] | None:
-    """Whether it is said by a call that an exception, or a warning, is expected."""
+    """Whether a call says that an exception, or a warning, is expected."""
     if not isinstance(call, ast.Call):
         return None
     name = called(call)

@@ -34,9 +34,11 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def may_only_end(function: Function) -> bool:
-    """Whether a test that asserts nothing wants no more than to come to its end."""
+    """Whether a test asserts nothing itself: it wants no more than to come to its end, or what it calls asserts."""
     nodes = [node for statement in function.body for node in ast.walk(statement)]
-    return not any(isinstance(node, ast.Assert | ast.Yield | ast.YieldFrom) for node in nodes)
+    return function.name.startswith("test") and not any(
+        isinstance(node, ast.Assert | ast.Yield | ast.YieldFrom) for node in nodes
+    )
 
 
 def assert_the_end(function: Function) -> None:

@@ -168,10 +168,14 @@ def calls_of(task: Task, wanted: Collection[str]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Twinned:
-    """Hidden files with all twins beside the tests. `made`: path::name -> site -> step -> name of the twin."""
+    """Hidden files with all twins beside the tests.
+
+    `made`: path::name -> site -> step -> name of the twin. `ends`: path::name -> the site that is its end, if any.
+    """
 
     files: dict[str, bytes]
     made: dict[str, dict[int, dict[int, str]]]
+    ends: dict[str, int]
 
     def kept(self, key: str, statuses: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
         """Site -> its twins that fail with the reference fix, where the same without a change passes."""
@@ -188,6 +192,7 @@ class Twinned:
 def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[str, Collection[int]]) -> Twinned:
     """`first`: path::name -> sites of that test that come first. Where not all get twins, nobody knows which do."""
     made: dict[str, dict[int, dict[int, str]]] = {}
+    ends: dict[str, int] = {}
     files = {}
     turning = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.fail_to_pass))
     staying = list(dict.fromkeys(test.split("[")[0] for test in task.hidden.pass_to_pass))
@@ -200,6 +205,8 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[s
             wanted_first = first.get(f"{path}::{name}", ())
             for site, steps in twins.twinned_sites(tree, function, seals.is_sealable, wanted_first):
                 called = {step: f"{function.name}{MARK}{site.number}_{step}" for step in steps}
+                if site.is_end:
+                    ends[f"{path}::{name}"] = site.number
                 additions += [
                     (body, twins.variant(tree, function, {site.number: step}, other, alone=True))
                     for step, other in called.items()
@@ -211,7 +218,7 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[s
             body.append(other)
         if additions:
             files[path] = ast.unparse(tree).encode("utf-8", "surrogateescape") + b"\n"
-    return Twinned(files, made)
+    return Twinned(files, made, ends)
 
 
 def some_of(tests: Sequence[str], most: int) -> list[str]:

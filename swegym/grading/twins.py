@@ -56,7 +56,8 @@ def twinned_sites(
         (pair for pair in found if is_asked(pair[0], scope)), key=lambda pair: (-len(pair[1]), source.random())
     )
     drawn = [*unasked[:DRAWN], *asked[:DRAWN]]
-    return [(site, [0, *(steps[:_FEW] if len(drawn) > 1 else steps)]) for site, steps in drawn]
+    several = sum(not site.is_end for site, _ in drawn) > 1
+    return [(site, [0, *(steps[:_FEW] if several else steps)]) for site, steps in drawn]
 
 
 def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:

@@ -106,10 +106,8 @@ def test_no_block_of_a_sealed_file_shows_where_an_exception_is_expected():
     text = FILE + b"\n        self.assertRaises(ValueError, Cart, 3)\n"
     sealed = seals.seal(expectations.parse(text), ["TestCart::test_total"])
     body = seals.finished(sealed.tree).decode().partition("def test_total(self):\n")[2]
-    for number, asked in zip(
-        (0, 1, 2, 3, 5),  # 4 is a warning
-        ("Cart([1]).total", "Cart([2]).rows", "not not Cart([]).empty", "Cart(None)", "Cart(3)"),
-        strict=True,
+    for number, asked in enumerate(
+        ("Cart([1]).total", "Cart([2]).rows", "not not Cart([]).empty", "Cart(None)", "Cart(3)")
     ):
         assert f"        with _swegym_raises({number}):\n            _swegym_ask({number}, {asked})\n" in body
     assert {check["form"] for check in sealed.checks["TestCart::test_total"].values()} >= {"raises", "equal"}
@@ -208,13 +206,31 @@ def test_by_name():
     assert "wanted" not in seals.finished(sealed.tree).decode()
 
 
+def test_a_site_has_one_number_whether_others_are_replaced_or_not():
+    text = b"""
+def test_mixed():
+    with pytest.raises(ValueError, match="none"):
+        parse("a")
+        check("b", 2)
+    with pytest.warns(UserWarning):
+        warn("c")
+    assert parse("d") == 4
+"""
+    tree = expectations.parse(text)
+    ((_, function),) = expectations.test_functions(tree)
+    found = {site.number: site.form for site in expectations.sites(tree, function)}
+    assert list(found.values()) == ["raises", "warns", "call", "equal"]
+    checks = seals.seal_function(tree, function, None)
+    assert {number: check["form"] for number, check in checks.items()} == {0: "raises", 1: "warns", 3: "equal"}
+
+
 def test_a_test_that_asserts_nothing_is_asked_whether_it_ends():
     text = b"""
 def test_end():
     run("a")
 
 async def test_helper():
-    check_all("a")
+    check_all(made())
 
 def test_asserts():
     run("a")
@@ -233,14 +249,14 @@ def prepare():
     functions = dict(expectations.test_functions(tree))
     found = {name: [site.form for site in expectations.sites(tree, function)] for name, function in functions.items()}
     assert found == {
-        **{"test_end": ["truth"], "test_helper": ["truth"], "test_asserts": ["equal"], "test_told": ["call"]},
-        **{"test_steps": [], "prepare": []},
+        **{"test_end": ["call", "truth"], "test_helper": ["truth"], "test_asserts": ["call", "equal"]},
+        **{"test_told": ["call", "truth"], "test_steps": [], "prepare": ["call"]},
     }
-    (site,) = expectations.sites(tree, functions["test_end"])
-    assert ast.unparse(twins.variant(tree, functions["test_end"], {0: 1}, "t")).endswith("assert not True")
-    assert twins.steps_of(tree, functions["test_end"], site) == [1]
+    _, site = expectations.sites(tree, functions["test_end"])
+    assert site.is_end and twins.steps_of(tree, functions["test_end"], site) == [1]
+    assert ast.unparse(twins.variant(tree, functions["test_end"], {1: 1}, "t")).endswith("assert not True")
     sealed = seals.seal(tree, ["test_end"])
-    assert "ask(0, not not True)" in seals.finished(sealed.tree).decode().replace("_swegym_", "")
+    assert "ask(1, not not True)" in seals.finished(sealed.tree).decode().replace("_swegym_", "")
 
 
 CALLS = b"""
@@ -278,7 +294,8 @@ def test_a_call_of_what_asserts_is_told_another_expectation():
     tree = expectations.parse(CALLS)
     found = {}
     for name, function in expectations.test_functions(tree):
-        sites = sorted(site.number for site, _ in twins.twinned_sites(tree, function, seals.is_sealable))
+        twinned = twins.twinned_sites(tree, function, seals.is_sealable)
+        sites = sorted(site.number for site, _ in twinned if not site.is_end)
         found[name] = [
             ast.unparse(twins.variant(tree, function, {number: 1}, "t")).rpartition("def t():")[2] for number in sites
         ]
@@ -290,7 +307,8 @@ def test_a_call_of_what_asserts_is_told_another_expectation():
     assert "assert_called_once_with('c', price=5)" in "".join(found["test_mock"])
     assert "== 9" in "".join(found["test_compared"])
     assert len(found["test_raises"]) == 1 and "check('f', 9)" in found["test_raises"][0]
-    assert list(seals.seal(tree, ["test_helper", "test_compared"]).checks["test_helper"]) == []
+    sealed = seals.seal(tree, ["test_helper", "test_compared"])
+    assert list(sealed.checks["test_helper"].values()) == [{"form": "truth", "operator": "truth", "steady": True}]
 
 
 ROOM = b"""
