@@ -64,7 +64,7 @@ def redteam(
     """
     from swegym import paths
     from swegym.images.store import json_digest, write_atomically
-    from swegym.redteam import campaign, load_attacks, load_fixes, make_grader, summarise, trials
+    from swegym.redteam import campaign, load_attacks, load_fixes, make_grader, summarise, targets, trials
     from swegym.redteam.campaign import as_document
     from swegym.redteam.graders import available
     from swegym.redteam.journal import Journal
@@ -77,12 +77,14 @@ def redteam(
         return
     known = {name: make_grader(name) for name in graders or available()}
     task_set = load_task_set(tasks)
-    build_missing(task_set, task_set, jobs or cores())
-    tried = trials(chosen, [task_set.load(task) for task in task_set], first=first)
-    if not tried:
+    most = 1 if first else None
+    needed = dict.fromkeys(name for thing in chosen for name in targets(thing, list(task_set))[:most])
+    if not needed:
         raise InputError(
             f"--attacks {attacks}: none of these {len(chosen)} fits a task of {tasks}. Name others, or --tasks redteam."
         )
+    build_missing(task_set, needed, jobs or cores())
+    tried = trials(chosen, [task_set.load(task) for task in needed], first=first)
 
     def show(outcome: Outcome) -> None:
         label = f"{outcome.name} on {outcome.task} by {outcome.grader}"

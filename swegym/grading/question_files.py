@@ -189,8 +189,16 @@ class Twinned:
         return found
 
 
-def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[str, Collection[int]]) -> Twinned:
-    """`first`: path::name -> sites of that test that come first. Where not all get twins, nobody knows which do."""
+def with_all_twins(
+    task: Task,
+    trees: Mapping[str, ast.Module],
+    first: Mapping[str, Collection[int]],
+    undecorated: Collection[str] = (),
+) -> Twinned:
+    """`first`: path::name -> sites of that test that come first. Where not all get twins, nobody knows which do.
+
+    In the files `undecorated` tests with a decorator get none.
+    """
     made: dict[str, dict[int, dict[int, str]]] = {}
     ends: dict[str, int] = {}
     files = {}
@@ -201,6 +209,8 @@ def with_all_twins(task: Task, trees: Mapping[str, ast.Module], first: Mapping[s
         names = frozenset(test.split("::", 1)[1] for test in wanted if test.startswith(f"{path}::"))
         additions = []
         for name, function, body in twins.pairs(tree, names):
+            if function.decorator_list and path in undecorated:
+                continue
             prefix = f"{path}::{name}".removesuffix(function.name)
             wanted_first = first.get(f"{path}::{name}", ())
             for site, steps in twins.twinned_sites(tree, function, seals.is_sealable, wanted_first):

@@ -80,10 +80,7 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
         fix = apply_patch(task, task.gold_patch).changes
     except TaskError as error:
         return Reference({}, problem=str(error)), True
-    trees = {path: tree for path in question_files.test_paths(task) if (tree := inherited.tree_of(task, path))}
-    failed = crowded.failed_by_the_base(task, trees, open_sandbox)
-    twinned = question_files.with_all_twins(task, trees, failed)
-    plain = reference.run(task, open_sandbox, fix, {**task.hidden.files, **twinned.files}, more={"reads": True})
+    twinned, plain = _with_twins(task, fix, open_sandbox)
     if plain.ending == "early" and _NO_PYTEST in plain.output:
         return Reference({}, problem="pytest, which would ask, is not installed there"), True
     _must_end(plain)
@@ -129,6 +126,29 @@ def _taken(task: Task, open_sandbox: SandboxFactory) -> tuple[Reference, bool]:
     if not ways:
         compared = {}
     return Reference(questions, usual, goldens=goldens.of_tests(task, plain), compared=compared), steady
+
+
+def _with_twins(
+    task: Task, fix: Mapping[str, Change], open_sandbox: SandboxFactory
+) -> tuple[question_files.Twinned, TestReport]:
+    """The hidden files with all twins in them, and how the reference fix does there.
+
+    A decorator may go by the names of tests (to open a file of that name, say), and a file of such tests cannot be
+    imported with copies of them in it. It then has twins only of tests without any.
+    """
+    failed: Mapping[str, Collection[int]] | None = None
+    undecorated: frozenset[str] = frozenset()
+    while True:
+        trees = {path: tree for path in question_files.test_paths(task) if (tree := inherited.tree_of(task, path))}
+        failed = crowded.failed_by_the_base(task, trees, open_sandbox) if failed is None else failed
+        twinned = question_files.with_all_twins(task, trees, failed, undecorated)
+        files = {**task.hidden.files, **twinned.files}
+        plain = reference.run(task, open_sandbox, fix, files, more={"reads": True})
+        there = {test.split("::")[0] for test in plain.statuses.keys() & set(task.hidden.expected)}
+        broken = twinned.files.keys() - there - undecorated
+        if not plain.finished or not broken:
+            return twinned, plain
+        undecorated |= broken
 
 
 def _without_end(question: Question, end: str) -> Question:

@@ -1,7 +1,7 @@
 """Attacks on graders: wrong patches that aim at "resolved", right ones that look odd, and who pays or refuses them."""
 
 from swegym.redteam.attack import ATTACKS, CLASSES, FIXES, Attack, Fix, load_attacks, load_fixes
-from swegym.redteam.campaign import Outcome, campaign, summarise, trials
+from swegym.redteam.campaign import Outcome, campaign, summarise, targets, trials
 from swegym.redteam.graders import GRADERS, make_grader
 from swegym.redteam.ground import Ground
 
@@ -19,5 +19,6 @@ __all__ = [
     "load_fixes",
     "make_grader",
     "summarise",
+    "targets",
     "trials",
 ]

@@ -49,17 +49,19 @@ class Memory(Protocol):
     def add(self, thing: Attack | Fix, task: Task, outcome: Outcome) -> None: ...
 
 
-def trials(things: Iterable[Attack | Fix], tasks: Sequence[Task], *, first: bool = False) -> list[Trial]:
-    """Which attack or fix is tried on which task: those that its `on` names, in that order; or the first only.
+def targets(thing: Attack | Fix, ids: Sequence[str]) -> list[str]:
+    """The ids of the tasks that an attack or fix is for: those that its `on` names, in that order.
 
-    Where `on` names none, as in a set of one's own, what fits `anywhere` is tried on all.
+    Where it names none, as in a set of one's own, what fits `anywhere` is for all.
     """
-    found: list[Trial] = []
-    for thing in things:
-        matching = [task for pattern in thing.on for task in tasks if fnmatch.fnmatchcase(task.id, pattern)]
-        once = {task.id: task for task in matching or (tasks if thing.anywhere else ())}
-        found += [(thing, task) for task in list(once.values())[: 1 if first else None]]
-    return found
+    named = dict.fromkeys(name for pattern in thing.on for name in ids if fnmatch.fnmatchcase(name, pattern))
+    return list(named or (ids if thing.anywhere else ()))
+
+
+def trials(things: Iterable[Attack | Fix], tasks: Sequence[Task], *, first: bool = False) -> list[Trial]:
+    """Which attack or fix is tried on which task: all of its `targets`, or the first only."""
+    by_id = {task.id: task for task in tasks}
+    return [(thing, by_id[name]) for thing in things for name in targets(thing, list(by_id))[: 1 if first else None]]
 
 
 def campaign(
