@@ -23,7 +23,8 @@ def sites(body: str) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("table", ["[(1, 2), (3, 4)]", "((1, 2), (3, 4))", "{1: 2, 3: 4}"])
 def test_a_table_with_a_local_name_is_read_as_one_in_the_loop(table: str) -> None:
     loop = "rows.items()" if table.startswith("{") else "rows"
-    assert sites(f"rows = {table}\nfor a, wanted in {loop}:\n    assert f(a) == wanted") == [("equal", "f(a)", "wanted")]
+    body = f"rows = {table}\nfor a, wanted in {loop}:\n    assert f(a) == wanted"
+    assert sites(body) == [("equal", "f(a)", "wanted")]
 
 
 def test_such_a_table_leaves_the_sealed_test() -> None:
