@@ -193,6 +193,7 @@ class Scope:
                 elif isinstance(node.value, ast.Name | ast.Attribute | ast.Tuple):
                     self.aliases[name] = node.value
         self.pure = frozenset(pure)
+        self.own = frozenset({*self.locals, *columns})  # names that the test itself binds
 
 
 def name_rebindings(function: Function) -> None:

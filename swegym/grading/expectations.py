@@ -143,7 +143,7 @@ class _Rewriter(ast.NodeTransformer):
         return self._count - 1
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        site = _compared(self._next(), node.test, self._scope.pure)
+        site = _compared(self._next(), node.test, self._scope)
         return self._statement(site) or node
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
@@ -188,7 +188,7 @@ class _Rewriter(ast.NodeTransformer):
         name, arguments = call.func.attr, call.args
         if name in _UNITTEST and len(arguments) >= 2:
             left, right = arguments[:2]
-            return _sided(self._next(), left, _UNITTEST[name], right, self._scope.pure, _call_remake(call))
+            return _sided(self._next(), left, _UNITTEST[name], right, self._scope, _call_remake(call))
         if name in ("assertTrue", "assertFalse") and arguments:
             return Site(
                 self._next(), "truth", "truth", arguments[0], None, _truth_remake(arguments[0], name == "assertTrue")
@@ -197,9 +197,9 @@ class _Rewriter(ast.NodeTransformer):
             test = ast.Compare(
                 arguments[0], [ast.Is() if name == "assertIsNone" else ast.IsNot()], [ast.Constant(None)]
             )
-            return _compared(self._next(), test, self._scope.pure)
+            return _compared(self._next(), test, self._scope)
         if name == "assertAlmostEqual" and len(arguments) == 2 and not call.keywords:
-            return _sided(self._next(), arguments[0], "near7", arguments[1], self._scope.pure, _call_remake(call))
+            return _sided(self._next(), arguments[0], "near7", arguments[1], self._scope, _call_remake(call))
         return None
 
 
@@ -243,13 +243,14 @@ def _told_remake(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> 
     return ast.Expr(other)
 
 
-def _compared(number: int, test: ast.expr, pure: frozenset[str]) -> Site:
+def _compared(number: int, test: ast.expr, scope: Scope) -> Site:
+    pure = scope.pure
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         if (near := _distant(number, test, pure)) is not None:
             return near
         left, right = test.left, test.comparators[0]
         operator = _OPERATORS[type(test.ops[0])]
-        site = _sided(number, left, operator, right, pure, functools.partial(_compare_remake, test))
+        site = _sided(number, left, operator, right, scope, functools.partial(_compare_remake, test))
         if site.form != "truth":
             return site
     if (
@@ -281,11 +282,17 @@ def _sided(
     left: ast.expr,
     operator: str,
     right: ast.expr,
-    pure: frozenset[str],
+    scope: Scope,
     remake: Callable[[bool, ast.expr], ast.stmt],
 ) -> Site:
-    """A site with the asked side on the left, whichever side it was written on."""
+    """A site with the asked side on the left, whichever side it was written on.
+
+    Where both can be read, the test asks what the code has made of the one that the test itself has given a name.
+    """
+    pure = scope.pure
     sides = is_pure(left, pure), is_pure(right, pure)
+    if sides == (True, True):
+        sides = is_pure(left, pure - scope.own), is_pure(right, pure - scope.own)
     if sides == (False, False):
         near = next((side for side in (left, right) if _approximate(side, pure) is not None), None)
         if near is not None and operator == "==":

@@ -46,7 +46,8 @@ def assert_the_end(function: Function) -> None:
 
 
 def inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:
-    """A table that is a module constant becomes the test's own, so that it can be changed there."""
+    """A table that has a name becomes that of its loop or its rows, so that it can be changed there."""
+    constants = {**constants, **_local_tables(function)}
     for decorator in function.decorator_list:
         if bindings.parametrised(decorator):
             assert isinstance(decorator, ast.Call)
@@ -56,6 +57,20 @@ def inline_tables(function: Function, constants: dict[str, ast.expr]) -> None:
     for node in ast.walk(function):
         if isinstance(node, ast.For):
             node.iter = _inlined(node.iter, constants)
+
+
+def _local_tables(function: Function) -> dict[str, ast.expr]:
+    """Literals that a test binds to a name once, and only loops over."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    loops = {id(name) for node in ast.walk(function) if isinstance(node, ast.For) for name in ast.walk(node.iter)}
+    found: dict[str, ast.expr] = {}
+    for node in function.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+        if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and _is_literal(node.value):
+            others = [name for name in names if name.id == target.id and name is not target]
+            if all(isinstance(name.ctx, ast.Load) and id(name) in loops for name in others):
+                found[target.id] = node.value
+    return found
 
 
 def _inlined(node: ast.expr, constants: dict[str, ast.expr]) -> ast.expr:
