@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from machine import write_results
+from machine import write_between, write_results
 
 from swegym import paths
 from swegym.redteam import Attack, Outcome, campaign, load_attacks, make_grader, trials
@@ -90,13 +90,6 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_page(results: dict[str, Any]) -> None:
-    text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}", "utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default="pypi", metavar="SET")
@@ -105,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     results = measured(options.tasks, options.jobs, options.redo)
     print(write_results("forgeries", results))
-    write_page(results)
+    write_between(PAGE, BEGIN, END, table(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a results file says of where it was made."""
+"""What a results file says of where it was made, and pages that show results."""
 
 from __future__ import annotations
 
@@ -43,3 +43,9 @@ def write_results(name: str, results: dict[str, Any]) -> Path:
     place.parent.mkdir(exist_ok=True)
     place.write_text(json.dumps(document, indent=2) + "\n")
     return place
+
+
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Put a text between two marks of a page, in place of what stands there."""
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}", "utf-8")

@@ -16,7 +16,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from machine import write_results
+from machine import write_between, write_results
 
 from swegym import paths
 from swegym.grading import sealed
@@ -106,13 +106,6 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_page(results: dict[str, Any]) -> None:
-    text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}", "utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="each attack on its first task only")
@@ -122,7 +115,7 @@ def main() -> None:
     options = parser.parse_args()
     results = measured(options.quick, options.jobs, options.redo, options.known)
     print(write_results("redteam", results))
-    write_page(results)
+    write_between(PAGE, BEGIN, END, table(results))
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ def redteam(
         return
     known = {name: make_grader(name) for name in graders or available()}
     task_set = load_task_set(tasks)
-    most = 1 if first else None
-    needed = dict.fromkeys(name for thing in chosen for name in targets(thing, list(task_set))[:most])
+    ids, most = list(task_set), 1 if first else None
+    needed = dict.fromkeys(name for thing in chosen for name in targets(thing, ids)[:most])
     if not needed:
         raise InputError(
             f"--attacks {attacks}: none of these {len(chosen)} fits a task of {tasks}. Name others, or --tasks redteam."

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from swegym.grading import bindings, changes, normalising, tolerances
+from swegym.grading import bindings, changes, normalising, remakes, tolerances
 from swegym.grading.bindings import Function, Scope, is_pure
 
 Form = Literal["equal", "truth", "compare", "near", "raises", "warns", "call"]
@@ -40,9 +40,6 @@ _UNITTEST = {
     **{"assertNotEqual": "!=", "assertIs": "is", "assertIsNot": "is not", "assertIn": "in", "assertNotIn": "not in"},
     **{"assertLess": "<", "assertLessEqual": "<=", "assertGreater": ">", "assertGreaterEqual": ">="},
 }
-# a mock's that are told nothing: the one that says the contrary
-_MOCKS = {"assert_called": "assert_not_called", "assert_called_once": "assert_not_called"}
-_MOCKS |= {"assert_not_called": "assert_called"}
 _DEPRECATIONS = ast.parse("(DeprecationWarning, PendingDeprecationWarning, FutureWarning)", mode="eval").body
 _ASSERTING = ("assert", "check", "expect", "verify")  # in the names of methods
 
@@ -152,14 +149,14 @@ class _Rewriter(ast.NodeTransformer):
             if site := self._of_unittest(call):
                 return self._statement(site) or node
             if _is_contradictable(call):
-                site = Site(self._next(), "truth", "truth", None, None, functools.partial(_contradicted, call))
+                site = Site(self._next(), "truth", "truth", None, None, functools.partial(remakes.of_mock, call))
                 return self._statement(site) or node
             if _awaits(call):
                 if len(call.args) >= 2:
                     self._replace_awaiting(call, node, "value")
             elif not self._in_raising and may_assert(call) and (place := _told(call, self._scope.pure)):
                 expected = getattr(call, place[0])[place[1]]
-                again = functools.partial(_told_remake, call, place)
+                again = functools.partial(remakes.of_told, call, place)
                 expected = expected.value if isinstance(expected, ast.keyword) else expected
                 return self._statement(Site(self._next(), "call", "call", None, expected, again)) or node
         return node
@@ -188,10 +185,10 @@ class _Rewriter(ast.NodeTransformer):
         name, arguments = call.func.attr, call.args
         if name in _UNITTEST and len(arguments) >= 2:
             left, right = arguments[:2]
-            return _sided(self._next(), left, _UNITTEST[name], right, self._scope, _call_remake(call))
+            return _sided(self._next(), left, _UNITTEST[name], right, self._scope, remakes.of_call(call))
         if name in ("assertTrue", "assertFalse") and arguments:
             return Site(
-                self._next(), "truth", "truth", arguments[0], None, _truth_remake(arguments[0], name == "assertTrue")
+                self._next(), "truth", "truth", arguments[0], None, remakes.of_truth(arguments[0], name == "assertTrue")
             )
         if name in ("assertIsNone", "assertIsNotNone") and arguments:
             test = ast.Compare(
@@ -199,7 +196,7 @@ class _Rewriter(ast.NodeTransformer):
             )
             return _compared(self._next(), test, self._scope)
         if name == "assertAlmostEqual" and len(arguments) == 2 and not call.keywords:
-            return _sided(self._next(), arguments[0], "near7", arguments[1], self._scope, _call_remake(call))
+            return _sided(self._next(), arguments[0], "near7", arguments[1], self._scope, remakes.of_call(call))
         return None
 
 
@@ -213,15 +210,8 @@ def may_assert(call: ast.Call) -> bool:
 
 
 def _is_contradictable(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and call.func.attr in _MOCKS and not (call.args or call.keywords)
-
-
-def _contradicted(call: ast.Call, expected: ast.expr) -> ast.stmt:
-    other = copy.deepcopy(call)
-    assert isinstance(other.func, ast.Attribute)
-    if isinstance(expected, ast.Constant) and expected.value is False:
-        other.func.attr = _MOCKS[other.func.attr]
-    return ast.Expr(other)
+    told = call.args or call.keywords
+    return isinstance(call.func, ast.Attribute) and call.func.attr in remakes.CONTRARY and not told
 
 
 def _told(call: ast.Call, pure: frozenset[str]) -> tuple[str, int] | None:
@@ -234,15 +224,6 @@ def _told(call: ast.Call, pure: frozenset[str]) -> tuple[str, int] | None:
     return None
 
 
-def _told_remake(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.stmt:
-    other = copy.deepcopy(call)
-    if place[0] == "args":
-        other.args[place[1]] = expected
-    else:
-        other.keywords[place[1]].value = expected
-    return ast.Expr(other)
-
-
 def _compared(number: int, test: ast.expr, scope: Scope) -> Site:
     pure = scope.pure
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -250,7 +231,7 @@ def _compared(number: int, test: ast.expr, scope: Scope) -> Site:
             return near
         left, right = test.left, test.comparators[0]
         operator = _OPERATORS[type(test.ops[0])]
-        site = _sided(number, left, operator, right, scope, functools.partial(_compare_remake, test))
+        site = _sided(number, left, operator, right, scope, functools.partial(remakes.of_comparison, test))
         if site.form != "truth":
             return site
     if (
@@ -271,10 +252,10 @@ def _compared(number: int, test: ast.expr, scope: Scope) -> Site:
         sides = [is_pure(side, pure) for side in test.args]
         if sides[0] is not sides[1]:
             asked, place = test.args[sides.index(False)], sides.index(True)
-            return Site(number, "near", sign, asked, test.args[place], functools.partial(_close_remake, test, place))
+            return Site(number, "near", sign, asked, test.args[place], functools.partial(remakes.of_close, test, place))
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return Site(number, "truth", "truth", test.operand, None, _truth_remake(test.operand, False))
-    return Site(number, "truth", "truth", test, None, _truth_remake(test, True))
+        return Site(number, "truth", "truth", test.operand, None, remakes.of_truth(test.operand, False))
+    return Site(number, "truth", "truth", test, None, remakes.of_truth(test, True))
 
 
 def _sided(
@@ -300,10 +281,10 @@ def _sided(
             inner, sign = _approximate(near, pure) or (None, "")
             call = near
             return Site(number, "near", sign, asked, inner,
-                        lambda expected: remake(near is right, _approximated(call, expected)))  # fmt: skip
+                        lambda expected: remake(near is right, remakes.approximated(call, expected)))  # fmt: skip
     if sides[0] == sides[1]:
         whole = _comparison(left, operator, right)
-        return Site(number, "truth", "truth", whole, None, _truth_remake(whole, True))
+        return Site(number, "truth", "truth", whole, None, remakes.of_truth(whole, True))
     form: Form = "near" if operator.startswith("near") else "equal" if operator in ("==", "is") else "compare"
     if sides[1]:
         return Site(number, form, operator, left, right, functools.partial(remake, True))
@@ -315,15 +296,6 @@ def _comparison(left: ast.expr, operator: str, right: ast.expr) -> ast.expr:
     return ast.Compare(left, [kind()], [right])
 
 
-def _compare_remake(test: ast.Compare, on_right: bool, expected: ast.expr) -> ast.stmt:
-    other = copy.deepcopy(test)
-    if on_right:
-        other.comparators[0] = expected
-    else:
-        other.left = expected
-    return ast.Assert(other, None)
-
-
 def claim(site: Site, holds: bool) -> ast.stmt:
     """That a comparison holds, or that it does not."""
     assert site.asked is not None and site.expected is not None
@@ -333,25 +305,7 @@ def claim(site: Site, holds: bool) -> ast.stmt:
         whole = _comparison(site.expected, "in" if site.operator == "contains" else "not in", site.asked)
     else:
         whole = _comparison(site.asked, site.operator, site.expected)
-    return _truth_remake(whole, True)(ast.Constant(holds))
-
-
-def _call_remake(call: ast.Call) -> Callable[[bool, ast.expr], ast.stmt]:
-    def again(on_right: bool, expected: ast.expr) -> ast.stmt:
-        other = copy.deepcopy(call)
-        other.args[1 if on_right else 0] = expected
-        return ast.Expr(other)
-
-    return again
-
-
-def _truth_remake(asked: ast.expr, wanted: bool) -> Callable[[ast.expr], ast.stmt]:
-    def again(expected: ast.expr) -> ast.stmt:
-        negated = isinstance(expected, ast.Constant) and expected.value is False
-        test = copy.deepcopy(asked)
-        return ast.Assert(test if wanted is not negated else ast.UnaryOp(ast.Not(), test), None)
-
-    return again
+    return remakes.of_truth(whole, True)(ast.Constant(holds))
 
 
 def _approximate(node: ast.expr, pure: frozenset[str]) -> tuple[ast.expr, str] | None:
@@ -361,12 +315,6 @@ def _approximate(node: ast.expr, pure: frozenset[str]) -> tuple[ast.expr, str] |
     name = called(node)
     sign = tolerances.of_approx(node) if name == "approx" else None
     return None if sign is None else (node.args[0], sign)
-
-
-def _close_remake(call: ast.Call, place: int, expected: ast.expr) -> ast.stmt:
-    other = copy.deepcopy(call)
-    other.args[place] = expected
-    return ast.Assert(other, None)
 
 
 def _distant(number: int, test: ast.Compare, pure: frozenset[str]) -> Site | None:
@@ -382,13 +330,6 @@ def _distant(number: int, test: ast.Compare, pure: frozenset[str]) -> Site | Non
         return ast.Assert(made, None)
 
     return Site(number, "near", sign, getattr(difference, asked), getattr(difference, expected), again)
-
-
-def _approximated(call: ast.expr, expected: ast.expr) -> ast.expr:
-    other = copy.deepcopy(call)
-    assert isinstance(other, ast.Call)
-    other.args[0] = expected
-    return other
 
 
 def _awaits(call: ast.expr) -> Literal["raises", "warns"] | None:

@@ -61,7 +61,8 @@ def targets(thing: Attack | Fix, ids: Sequence[str]) -> list[str]:
 def trials(things: Iterable[Attack | Fix], tasks: Sequence[Task], *, first: bool = False) -> list[Trial]:
     """Which attack or fix is tried on which task: all of its `targets`, or the first only."""
     by_id = {task.id: task for task in tasks}
-    return [(thing, by_id[name]) for thing in things for name in targets(thing, list(by_id))[: 1 if first else None]]
+    ids, most = list(by_id), 1 if first else None
+    return [(thing, by_id[name]) for thing in things for name in targets(thing, ids)[:most]]
 
 
 def campaign(

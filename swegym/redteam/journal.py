@@ -24,8 +24,8 @@ class Journal:
     """Outcomes in a file. `foreign` names graders that share no code with ours. Safe to use from several threads."""
 
     def __init__(self, place: Path, foreign: Collection[str] = ("plain-pytest", "swebench")) -> None:
-        self._place, self._foreign = place, frozenset(foreign)
-        self._code = _code()
+        self._place = place
+        self._codes = dict.fromkeys(foreign, "")  # by grader
         self._lock = threading.Lock()
         self._known: dict[str, Outcome] = {}
         for line in place.read_text("utf-8").splitlines() if place.is_file() else ():
@@ -49,8 +49,9 @@ class Journal:
                 file.write(f"\n{json.dumps(row)}\n")  # the line before may have been cut off
 
     def _key(self, thing: Attack | Fix, task: Task, grader: str) -> str:
-        code = "" if grader in self._foreign else _code_of_ones_own(grader) if ":" in grader else self._code
-        return json_digest([thing.model_dump(mode="json"), task.digest, grader, code])
+        if grader not in self._codes:
+            self._codes[grader] = _code_of_ones_own(grader) if ":" in grader else _code()
+        return json_digest([thing.model_dump(mode="json"), task.digest, grader, self._codes[grader]])
 
 
 def _code_of_ones_own(grader: str) -> str:
