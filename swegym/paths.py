@@ -10,7 +10,7 @@ $SWEGYM_HOME (default: the user's cache folder)
 ├── tasks/<set>/<id>/          built tasks: task.json, gold.patch, hidden/, pristine.git/
 ├── integrity/<sha256>.json    what the reference fix of a task answers to the grader's questions; private
 ├── integrity/<digest>.gate    lock of a task: its tests and its questions never run side by side
-├── redteam.jsonl             what attacks came to, so that a campaign can go on; see swegym/redteam/journal.py
+├── redteam/NAME.jsonl        what attacks came to, so that a campaign can go on; see swegym/redteam/journal.py
 ├── answers/<sha256>.json      what models answered to teachers, by request
 ├── snapshots/<id>/          frozen layers of snapshots, kept while something uses them
 └── machines/<lease>/          running sandboxes, one folder per owning process; swept when it is dead
