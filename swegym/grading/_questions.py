@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import base64
 import collections
+import collections.abc
 import datetime
 import decimal
 import fractions
+import itertools
 import json
 import sys
 import time
@@ -27,11 +29,15 @@ LARGEST = 200_000  # characters of one answer
 MOST_ANSWERS = 500  # of one question in one test
 MOST_WARNINGS = 50  # of one block
 DEEPEST = 12
+MOST_MEMBERS = 10_000  # of an object that nobody can compare
 ORDINARY = (collections.OrderedDict, collections.Counter)
 PLAIN = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 # Kept here, for libraries that stop clocks put other classes in their places.
 DATETIME, DATE, TIME, DELTA = datetime.datetime, datetime.date, datetime.time, datetime.timedelta
 DECIMAL, FRACTION = decimal.Decimal, fractions.Fraction
+TEXTS: Any = (str, bytes, bytearray)
+MAPPING: Any = collections.abc.Mapping
+CONTAINERS: Any = (MAPPING, collections.abc.Sequence, collections.abc.Set)
 KINDS: Any = (*PLAIN, DATETIME, DATE, TIME, DELTA, DECIMAL, FRACTION)
 
 
@@ -89,10 +95,12 @@ def packed(value: Any) -> str:
         if isinstance(value, dict) and type(value).__contains__ is not dict.__contains__:
             node = ["keyed", node]
     except Opaque as error:
-        node = ["opaque", str(error), content_of(value)]
+        node = ["opaque", str(error), content_of(value), members_of(value)]
     except Exception as error:  # code under test may answer with anything
         node = ["opaque", type(error).__name__]
     text = json.dumps(node)
+    if len(text) > LARGEST and len(node) > 3:
+        text = json.dumps(node[:3])
     return text if len(text) <= LARGEST else json.dumps(["opaque", "large"])
 
 
@@ -107,6 +115,26 @@ def content_of(value: Any) -> Any:
         return None if written is object.__str__ else ["written", str(value)]
     except Exception:
         return None
+
+
+def members_of(value: Any) -> Any:
+    """What an object that nobody can compare gives to who goes through it; None for no container, and for no end."""
+    try:
+        return _shown(value, 0) if issubclass(type(value), CONTAINERS) else None
+    except Exception:
+        return None
+
+
+def _shown(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if issubclass(kind, TEXTS) or not issubclass(kind, CONTAINERS) or depth > DEEPEST:
+        return encode(value, depth, content=True)
+    found = list(itertools.islice(value.items() if issubclass(kind, MAPPING) else value, MOST_MEMBERS + 1))
+    if len(found) > MOST_MEMBERS:
+        raise Opaque(kind.__name__)
+    if issubclass(kind, MAPPING):
+        return ["dict", [(_shown(key, depth + 1), _shown(item, depth + 1)) for key, item in found]]
+    return ["list", [_shown(one, depth + 1) for one in found]]
 
 
 def install(pytest: Any, job: dict[str, Any], send: Any) -> Any:

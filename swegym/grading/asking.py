@@ -22,6 +22,7 @@ from swegym.grading.plain_values import (
     content_of,
     decode,
     finds_keys_itself,
+    holds_others,
     is_made_of_another,
     is_made_of_text,
 )
@@ -199,5 +200,7 @@ def _unlike(checks: Mapping[str, Any], answers: Mapping[str, list[str]]) -> tupl
 def _says_nothing(check: Mapping[str, Any], text: str, answer: Any, expected: Any) -> bool:
     """Whether an answer is an object of its own kind. That it is not None is known of it, whatever else is not."""
     if answer is OPAQUE:
-        return bool(check["operator"] != "is not") and not (is_made_of_text(text) or is_made_of_another(text, expected))
+        other = is_made_of_text(text) or is_made_of_another(text, expected)
+        other = other or (check["form"] == "equal" and holds_others(text, expected))
+        return bool(check["operator"] != "is not") and not other
     return check["form"] == "compare" and finds_keys_itself(text) and not agrees(check, answer, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -21,6 +22,10 @@ _BUILTINS = frozenset(
 
 _BY_NAME = frozenset({"locals", "vars", "eval", "exec"})  # what reads a test's names by their texts
 _NAMING = ("name", "asname", "rest")  # fields of statements and patterns that bind a name without an ast.Name
+
+_FILLING = frozenset({"append", "extend", "insert", "add", "update", "setdefault", "appendleft", "__setitem__"})
+_FILLING |= {"remove", "discard", "pop", "popitem", "clear", "sort", "reverse"}
+_MAY_SWALLOW = ("rais", "warn", "suppress", "subtest", "expect")  # in the name of a context that takes exceptions
 
 _MOCKS = ("mock", "unittest.mock")
 _LIBRARY = frozenset({"datetime", "decimal", "fractions", "collections", "textwrap", "math", "string", "itertools"})
@@ -65,13 +70,24 @@ def module_constants(tree: ast.Module) -> dict[str, ast.expr]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.setdefault(node.id, []).append(None)
     found: dict[str, ast.expr] = {}
-    library = library_names(tree)
+    library, filled = library_names(tree), _filled(tree)
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
-            if len(bound.get(name, [])) == 1 and is_pure(node.value, frozenset(found) | library):
+            if name not in filled and len(bound.get(name, [])) == 1 and is_pure(node.value, frozenset(found) | library):
                 found[name] = node.value
     return found
+
+
+def _filled(tree: ast.Module) -> frozenset[str]:
+    """Names of what is changed in place: it holds other things than it was bound to."""
+    changed: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _FILLING:
+            changed.append(node.func.value)
+        elif isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            changed.append(node.value)
+    return frozenset(node.id for node in changed if isinstance(node, ast.Name))
 
 
 def library_names(tree: ast.Module) -> frozenset[str]:
@@ -199,10 +215,12 @@ class Scope:
 def name_rebindings(function: Function) -> None:
     """Give each binding of a name that a test's own body binds one after the other a name of its own, in place.
 
-    `wanted = ["a"]` and then `wanted = ", ".join(wanted)` are two values, each bound once. Names that are bound
-    in any other way, or seen by an inner function, stay as they are.
+    `wanted = ["a"]` and then `wanted = ", ".join(wanted)` are two values, each bound once; so they are in a block with
+    a context that is gone through. Names that are bound in any other way, or seen by an inner function, stay as they
+    are.
     """
-    own = [statement.targets for statement in function.body if isinstance(statement, ast.Assign)]
+    lines = list(_in_order(function.body))
+    own = [statement.targets for statement in lines if isinstance(statement, ast.Assign)]
     bound = Counter(targets[0].id for targets in own if len(targets) == 1 and isinstance(targets[0], ast.Name))
     again = {name for name, count in bound.items() if count > 1}
     names = [node for node in ast.walk(function) if isinstance(node, ast.Name)] if again else []
@@ -219,12 +237,29 @@ def name_rebindings(function: Function) -> None:
     again = {name for name in again - excluded if stored[name] == bound[name]}
     again -= {node.id.rpartition("_")[0] for node in names}  # a number behind it may be taken
     counts: Counter[str] = Counter()
-    for statement in function.body:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-        for node in ast.walk(statement):
+    for line in lines:
+        target = line.targets[0] if isinstance(line, ast.Assign) else None
+        for node in ast.walk(line):
             if isinstance(node, ast.Name) and node is not target and counts[node.id] > 1:
                 node.id = f"{node.id}_{counts[node.id]}"
         if isinstance(target, ast.Name) and target.id in again:
             counts[target.id] += 1
             if counts[target.id] > 1:
                 target.id = f"{target.id}_{counts[target.id]}"
+
+
+def _in_order(body: list[ast.stmt]) -> Iterator[ast.stmt | ast.withitem]:
+    """The statements that a body goes through one after the other, those of its blocks with a context among them."""
+    for statement in body:
+        if isinstance(statement, ast.With | ast.AsyncWith) and not any(map(_may_swallow, statement.items)):
+            yield from statement.items
+            yield from _in_order(statement.body)
+        else:
+            yield statement
+
+
+def _may_swallow(item: ast.withitem) -> bool:
+    """Whether a context may end its block early, with what comes after it carried out all the same."""
+    context = item.context_expr
+    name = ast.unparse(context.func if isinstance(context, ast.Call) else context).lower()
+    return any(part in name for part in _MAY_SWALLOW)

@@ -48,6 +48,8 @@ _ASSERTING = ("assert", "check", "expect", "verify")  # in the names of methods
 class Site:
     """One expectation. `operator` has the asked value on its left; "truth" asks whether it is true.
 
+    Of the form "truth" `expected` is what an object that the value is compared with is made of, if that can be read.
+
     Of the form "call" is a call of what asserts for the test, a helper or a mock: it can be told another expectation,
     and nothing can be asked in its stead. `remake(expected)` gives the statement with another expectation.
     """
@@ -79,6 +81,7 @@ def _parsed(source: bytes) -> bytes | None:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return None
+    normalising.without_annotations(tree)
     constants = bindings.module_constants(tree)
     for _, function in test_functions(tree):
         normalising.inline_tables(function, constants)
@@ -155,10 +158,10 @@ class _Rewriter(ast.NodeTransformer):
                 if len(call.args) >= 2:
                     self._replace_awaiting(call, node, "value")
             elif not self._in_raising and may_assert(call) and (place := _told(call, self._scope.pure)):
-                expected = getattr(call, place[0])[place[1]]
                 again = functools.partial(remakes.of_told, call, place)
-                expected = expected.value if isinstance(expected, ast.keyword) else expected
-                return self._statement(Site(self._next(), "call", "call", None, expected, again)) or node
+                return (
+                    self._statement(Site(self._next(), "call", "call", None, remakes.given(call, place), again)) or node
+                )
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:
@@ -186,6 +189,12 @@ class _Rewriter(ast.NodeTransformer):
         if name in _UNITTEST and len(arguments) >= 2:
             left, right = arguments[:2]
             return _sided(self._next(), left, _UNITTEST[name], right, self._scope, remakes.of_call(call))
+        if name == "assertTrue" and arguments and isinstance(arguments[0], ast.Compare):
+            return _compared(self._next(), arguments[0], self._scope)
+        if name in ("assertIsInstance", "assertNotIsInstance") and len(arguments) >= 2:
+            whole = ast.Call(ast.Name("isinstance", ast.Load()), arguments[:2], [])
+            wanted = name == "assertIsInstance"
+            return _compared(self._next(), whole if wanted else ast.UnaryOp(ast.Not(), whole), self._scope)
         if name in ("assertTrue", "assertFalse") and arguments:
             return Site(
                 self._next(), "truth", "truth", arguments[0], None, remakes.of_truth(arguments[0], name == "assertTrue")
@@ -232,7 +241,7 @@ def _compared(number: int, test: ast.expr, scope: Scope) -> Site:
         left, right = test.left, test.comparators[0]
         operator = _OPERATORS[type(test.ops[0])]
         site = _sided(number, left, operator, right, scope, functools.partial(remakes.of_comparison, test))
-        if site.form != "truth":
+        if site.form != "truth" or site.expected is not None:
             return site
     if (
         isinstance(test, ast.Call)
@@ -284,11 +293,23 @@ def _sided(
                         lambda expected: remake(near is right, remakes.approximated(call, expected)))  # fmt: skip
     if sides[0] == sides[1]:
         whole = _comparison(left, operator, right)
+        if operator == "==" and sides == (False, False) and (made := _made_of(left, right, pure)) is not None:
+            object_, place = made
+            return Site(number, "truth", "truth", whole, remakes.given(object_, place),
+                        lambda expected: remake(object_ is right, remakes.told(object_, place, expected)))  # fmt: skip
         return Site(number, "truth", "truth", whole, None, remakes.of_truth(whole, True))
     form: Form = "near" if operator.startswith("near") else "equal" if operator in ("==", "is") else "compare"
     if sides[1]:
         return Site(number, form, operator, left, right, functools.partial(remake, True))
     return Site(number, form, _MIRRORED.get(operator, operator), right, left, functools.partial(remake, False))
+
+
+def _made_of(left: ast.expr, right: ast.expr, pure: frozenset[str]) -> tuple[ast.Call, tuple[str, int]] | None:
+    """Which side makes an object of a class of something that can be read (`found == Version("1.2")`), and where."""
+    for side in (right, left):
+        if isinstance(side, ast.Call) and called(side)[:1].isupper() and (place := _told(side, pure)) is not None:
+            return side, place
+    return None
 
 
 def _comparison(left: ast.expr, operator: str, right: ast.expr) -> ast.expr:

@@ -156,7 +156,7 @@ def prepare(
     seals_too, calls_too = ("seals" in layers and not twins_only), ("replay" in layers and not twins_only)
     telling: dict[tuple[str, str], set[str]] = {}  # function -> its sites that are asked, where that tells
     for question in questions:
-        sites = {*(question.seals if seals_too else ()), *(question.calls if calls_too else ())}
+        sites = {*(_telling(question) if seals_too else ()), *(question.calls if calls_too else ())}
         if question.tells and sites:
             telling.setdefault(_function(question), set()).update(sites)
     sealed: dict[str, Question] = {}
@@ -212,6 +212,15 @@ def prepare(
              _calls(task, path, called)]  # fmt: skip
     files = {**question_files.other_files(task, files), **files}
     return Inquiry(files, keys, standing, twinned, called, calls, left=tuple(left))
+
+
+def _telling(question: Question) -> set[str]:
+    """The sites that a seal asks as well as any twin: more than one bit, or no more than one twin."""
+    return {
+        site
+        for site, check in question.seals.items()
+        if check["form"] != "truth" or len(question.twins.get(site, ())) < 2
+    }
 
 
 def _spread(tests: int) -> tuple[int, int]:

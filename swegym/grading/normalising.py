@@ -33,6 +33,22 @@ def _is_literal(node: ast.expr) -> bool:
     return True
 
 
+def without_annotations(tree: ast.Module) -> None:
+    """`wanted: list[int] = [1]` as `wanted = [1]`, in place: in functions and at the top, but in no class's body."""
+    _Plain().visit(tree)
+
+
+class _Plain(ast.NodeTransformer):
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        node.body = [inner if isinstance(inner, ast.AnnAssign) else self.visit(inner) for inner in node.body]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        if node.value is None or not isinstance(node.target, ast.Name):
+            return node
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+
 def may_only_end(function: Function) -> bool:
     """Whether a test asserts nothing itself: it wants no more than to come to its end, or what it calls asserts."""
     nodes = [node for statement in function.body for node in ast.walk(statement)]

@@ -25,6 +25,13 @@ from swegym.grading import tolerances
 
 OPAQUE = object()  # an answer that says nothing
 _LONGEST = 250_000  # characters of an answer: keys of one hash take the square of their number to read
+_MADE_OF, _HOLDS = 2, 3  # places in an answer that nobody can compare
+_CONTAINERS: Mapping[Any, Any] = {  # what is expected -> of what kinds an answer may be told from it
+    dict: dict,
+    list: (list, tuple),
+    tuple: (list, tuple),
+    frozenset: (list, tuple, frozenset),
+}
 _KINDS_OF_EXCEPTION = 3  # unrelated builtin exceptions that one class may be at once
 _OWN_CLASSES = 6  # of an exception, beyond those that the reference fix's has
 _MESSAGE = 4_000  # characters of an exception's text
@@ -123,10 +130,42 @@ def is_made_of_another(text: str, expected: Any) -> bool:
     return type(content) is type(expected) and isinstance(content, _EXACT) and bool(content != expected)
 
 
-def _content(text: str) -> Any:
-    """The encoded content of an opaque answer; None for none. Raises what reading damaged ones raises."""
-    kind, _, content = json.loads(text) if len(text) <= _LONGEST else ("", None, None)
-    return content if kind == "opaque" else None
+def holds_others(text: str, expected: Any) -> bool:
+    """Whether an answer that nobody can compare is a container, as is expected, and holds other things.
+
+    It does if they are others both in the plain value that it is made of and to who goes through it. In whatever case
+    its letters are counts for nothing, as an equality of its own may overlook it.
+    """
+    ours = next((ours for kind, ours in _CONTAINERS.items() if isinstance(expected, kind)), None)
+    if ours is None:
+        return False
+    try:
+        nodes = [node for place in (_MADE_OF, _HOLDS) if (node := _content(text, place)) is not None]
+        seen = [value for value in map(_value, nodes) if isinstance(value, ours)]
+        if isinstance(expected, frozenset):
+            seen = [frozenset(value) for value in seen]
+        return bool(seen) and _folded(expected) not in map(_folded, seen)
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+        return False
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.casefold()
+    if isinstance(value, dict):
+        return {_folded(key): _folded(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return frozenset(map(_folded, value))
+    return [*map(_folded, value)] if isinstance(value, list | tuple) else value
+
+
+def _content(text: str, place: int = _MADE_OF) -> Any:
+    """The encoded content of an opaque answer, or what it holds; None for none.
+
+    Raises what reading damaged ones raises.
+    """
+    parts = json.loads(text) if len(text) <= _LONGEST else [""]
+    return parts[place] if parts[0] == "opaque" and len(parts) > place else None
 
 
 def finds_keys_itself(text: str) -> bool:

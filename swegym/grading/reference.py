@@ -26,7 +26,7 @@ from swegym.grading.work_tree import write_tree
 from swegym.images import store
 from swegym.types import Sandbox, SandboxFactory, Task
 
-FORMAT = 22
+FORMAT = 23
 _EXTRAS = ("_evidence", "_questions")
 PATIENCE = 4  # times what the tests take, or may take: copies of them run beside each other
 

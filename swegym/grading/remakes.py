@@ -22,12 +22,23 @@ def of_mock(call: ast.Call, expected: ast.expr) -> ast.stmt:
 
 def of_told(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.stmt:
     """A call that is told another expectation, in `args` or `keywords` and there at an index."""
+    return ast.Expr(told(call, place, expected))
+
+
+def told(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.Call:
+    """The call itself."""
     other = copy.deepcopy(call)
     if place[0] == "args":
         other.args[place[1]] = expected
     else:
         other.keywords[place[1]].value = expected
-    return ast.Expr(other)
+    return other
+
+
+def given(call: ast.Call, place: tuple[str, int]) -> ast.expr:
+    """What it is told there."""
+    part = getattr(call, place[0])[place[1]]
+    return part.value if isinstance(part, ast.keyword) else part
 
 
 def of_comparison(test: ast.Compare, on_right: bool, expected: ast.expr) -> ast.stmt:

@@ -62,7 +62,7 @@ def twinned_sites(
 
 def steps_of(tree: ast.Module, function: Function, site: Site) -> list[int]:
     """The numbers of the twins that can be made at a site."""
-    if site.form == "truth":
+    if site.form == "truth" and site.expected is None:
         return [1] if site.remake is not None else []
     if site.form in ("raises", "warns"):
         return list(range(1, STEPS + 1)) if isinstance(site.asked, ast.Call) and site.asked.args else []
@@ -104,7 +104,7 @@ def variant(
         if site.number not in steps or site.remake is None:
             return None
         step = steps[site.number]
-        if site.form == "truth":
+        if site.form == "truth" and site.expected is None:
             return site.remake(ast.Constant(step == 0))
         assert site.expected is not None
         if not _contradicted(site, scope):
