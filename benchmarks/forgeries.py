@@ -31,7 +31,7 @@ from swegym.tasks import load_task_set
 PAGE = Path(__file__).parents[1] / "docs" / "redteam.md"
 BEGIN, END = "<!-- results of benchmarks/forgeries.py -->", "<!-- end of forgeries -->"
 GRADERS = ("sealed", "plain-pytest")
-AT_ONCE = 40  # trials between two looks at the clock
+AT_ONCE = 120  # trials between two looks at the clock
 
 
 def chosen() -> list[Attack]:
