@@ -6,13 +6,14 @@ machine needs of its root is put in: the one user, minimal /etc files, and empty
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from swegym.errors import InputError, TaskError, UnknownName
 from swegym.images import store
 from swegym.images.merged import merge_usr
 from swegym.images.unpack import apply_layer
-from swegym.sandbox import base
+from swegym.sandbox import base, machines
 from swegym.types import Image
 
 _FORMAT = 2  # of the layers made here; another number builds them anew
@@ -102,9 +103,9 @@ def complete(tree: Path, name: str) -> None:
 def _bootstrap(tree: Path, suite: str, packages: list[str]) -> None:
     if shutil.which("mmdebstrap") is None:
         raise TaskError("mmdebstrap is not installed: apt-get install mmdebstrap (Debian, Ubuntu), then try again.")
-    with tempfile.TemporaryDirectory(prefix="swegym-", dir=_roomy()) as folder:
-        Path(folder).chmod(0o755)  # without root, mmdebstrap enters it as another user
-        work = Path(folder, "work")
+    with _roomy() as folder:
+        folder.chmod(0o755)  # without root, mmdebstrap enters it as another user
+        work = folder / "work"
         work.mkdir()
         work.chmod(0o1777)
         packed = work / "root.tar"
@@ -128,13 +129,21 @@ def _bootstrap(tree: Path, suite: str, packages: list[str]) -> None:
     complete(tree, suite)
 
 
-def _roomy() -> str:
-    """Where to unpack: memory where there is enough, for dpkg flushes every file that it writes."""
+@contextlib.contextmanager
+def _roomy() -> Iterator[Path]:
+    """A folder to unpack in: memory where there is enough, for dpkg flushes every file that it writes.
+
+    If this process is killed, it goes with the next sweep of the machines, or of the store.
+    """
     memory = Path("/dev/shm")
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 3 << 30:
-        return str(memory)
-    paths.home().mkdir(parents=True, exist_ok=True)
-    return str(paths.home())
+    if not (memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 3 << 30):
+        with store.scratch() as folder:
+            yield folder
+        return
+    place = machines.scratch_place(in_memory=True)
+    place.chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix="root-", dir=place) as made:
+        yield Path(made)
 
 
 def _mirror() -> list[str]:
