@@ -159,9 +159,8 @@ class _Rewriter(ast.NodeTransformer):
                     self._replace_awaiting(call, node, "value")
             elif not self._in_raising and may_assert(call) and (place := _told(call, self._scope.pure)):
                 again = functools.partial(remakes.of_told, call, place)
-                return (
-                    self._statement(Site(self._next(), "call", "call", None, remakes.given(call, place), again)) or node
-                )
+                site = Site(self._next(), "call", "call", None, remakes.given(call, place), again)
+                return self._statement(site) or node
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:

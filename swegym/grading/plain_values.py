@@ -136,7 +136,7 @@ def holds_others(text: str, expected: Any) -> bool:
     It does if they are others both in the plain value that it is made of and to who goes through it. In whatever case
     its letters are counts for nothing, as an equality of its own may overlook it.
     """
-    ours = next((ours for kind, ours in _CONTAINERS.items() if isinstance(expected, kind)), None)
+    ours = _CONTAINERS.get(type(expected))
     if ours is None:
         return False
     try:

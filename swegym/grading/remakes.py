@@ -21,12 +21,12 @@ def of_mock(call: ast.Call, expected: ast.expr) -> ast.stmt:
 
 
 def of_told(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.stmt:
-    """A call that is told another expectation, in `args` or `keywords` and there at an index."""
+    """The statement of a call that is told another expectation."""
     return ast.Expr(told(call, place, expected))
 
 
 def told(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.Call:
-    """The call itself."""
+    """A call with another argument, in `args` or `keywords` and there at an index."""
     other = copy.deepcopy(call)
     if place[0] == "args":
         other.args[place[1]] = expected
@@ -36,7 +36,7 @@ def told(call: ast.Call, place: tuple[str, int], expected: ast.expr) -> ast.Call
 
 
 def given(call: ast.Call, place: tuple[str, int]) -> ast.expr:
-    """What it is told there."""
+    """The argument of a call at such a place."""
     part = getattr(call, place[0])[place[1]]
     return part.value if isinstance(part, ast.keyword) else part
 
